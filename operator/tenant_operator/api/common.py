@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 GROUP = "cloister.dev"
@@ -31,7 +31,7 @@ class ApiModel(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def cel(rule: str, message: str, **more: str) -> dict[str, str]:
+def cel(rule: str, message: str, **more: str) -> dict[str, JsonValue]:
     """Return one `x-kubernetes-validations` entry (KEP-2876)."""
     return {"rule": rule, "message": message, **more}
 

@@ -183,7 +183,10 @@ class TenantSpec(ApiModel):
 
     display_name: str = Field(min_length=1, max_length=128, description="Name of the customer, for people.")
     region: str = Field(
-        min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", description="Region the data stays in."
+        min_length=1,
+        max_length=63,
+        pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+        description="Region the data stays in.",
     )
     class_: str = Field(
         alias="class",
