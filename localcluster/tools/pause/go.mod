@@ -1,0 +1,3 @@
+module cloister.dev/localcluster/tools/pause
+
+go 1.26.0
