@@ -1,0 +1,167 @@
+"""A draft, as a source sends it, validated field by field. Pure.
+
+The fields are those of `docs/contracts.md`; unknown ones are refused with their name. Integers stay below 2^53, text is
+Unicode NFC, times are UTC with microseconds, and there are no fractions except inside values that are committed to.
+"""
+
+import os
+import time
+import unicodedata
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+
+from audit_contract.actions import Action, source_of
+from audit_contract.canonical import MAX_INTEGER, canonical
+
+MAX_VALUE: Final = 32_768
+"""Bytes a committed value may have in canonical form; what is larger is named by its hash."""
+MAX_CHANGES: Final = 64
+MAX_BATCH: Final = 256
+
+
+def uuid7() -> str:
+    """Return a new time-ordered id (RFC 9562 section 5.7)."""
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    digits = f"{value:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def timestamp(at: datetime | None = None) -> str:
+    """Return a time (now when None) as UTC text with microseconds."""
+    return (at or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _is_time(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
+
+def _clean(text: str) -> str:
+    if not text.isascii() and not unicodedata.is_normalized("NFC", text):
+        raise ValueError("text must be in Unicode normalization form C")
+    return text
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_clean)]
+Id = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
+Time = Annotated[
+    str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$"), AfterValidator(_is_time)
+]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$")]
+Whole = Annotated[int, Field(strict=True, ge=-MAX_INTEGER, le=MAX_INTEGER)]
+Fact = Annotated[bool, Field(strict=True)] | Whole | Text
+SourceKind = Literal["operator", "app", "job", "admission", "auditor"]
+
+
+class Part(BaseModel):
+    """A frozen piece of a draft; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Actor(Part):
+    """Who acted: `sub` never changes and is never given to another; `auth` says how it was authenticated."""
+
+    type: Literal["user", "service", "system"]
+    sub: Text
+    name: Text | None = None
+    auth: dict[Name, Fact | list[Fact]] | None = Field(None, max_length=16)
+
+
+class ObjectRef(Part):
+    """What was acted on."""
+
+    type: Name
+    id: Text
+    name: Text | None = None
+    namespace: Text | None = None
+    version: Text | None = None
+    sha256: Sha256 | None = None
+
+
+class Change(Part):
+    """One field's old and new value, any JSON value; one that is not given was absent. Never a secret."""
+
+    path: Text
+    old: JsonValue = None
+    new: JsonValue = None
+
+
+class Reason(Part):
+    """Why: a code of the source's own closed set, and text for people."""
+
+    code: Name
+    text: Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_clean)] | None = None
+
+
+class Source(Part):
+    """Who sends: its kind, `<service account>/<pod uid>[/<part>]`, and the entry's number among this source's in this log."""
+
+    kind: SourceKind
+    id: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(/[A-Za-z0-9_.-]{1,64}){1,2}$")]
+    seq: Annotated[int, Field(strict=True, ge=0, le=MAX_INTEGER)]
+
+
+class Draft(Part):
+    """What a source asks the log to record. `src` is filled in by `AuditClient`."""
+
+    id: Id = Field(default_factory=uuid7)
+    event: Time = Field(default_factory=timestamp)
+    actor: Actor
+    action: Action
+    phase: Literal["single", "intent", "outcome"] = "single"
+    intent: Id | None = None
+    object: ObjectRef
+    change: tuple[Change, ...] = Field((), max_length=MAX_CHANGES)
+    reason: Reason | None = None
+    result: Literal["ok", "denied", "error"] | None = None
+    request: Text | None = None
+    system: dict[Name, Text] | None = Field(None, max_length=16)
+    src: Source | None = None
+
+    @model_validator(mode="after")
+    def _phases(self) -> Self:
+        if (self.phase == "outcome") != (self.intent is not None):
+            raise ValueError("intent: an outcome names the intent it ends, and nothing else does")
+        if self.phase == "intent" and self.result is not None:
+            raise ValueError("result: an intent has none yet")
+        if self.phase == "outcome" and self.result is None:
+            raise ValueError("result: an outcome has one of ok, denied, error")
+        if self.src is not None and source_of(self.action) != self.src.kind:
+            raise ValueError(f"action: {self.action} is not for a source of kind {self.src.kind}")
+        return self
+
+    def body(self) -> dict[str, Any]:
+        """Return the draft as JSON, without what is not set. A change's null is kept when it was given."""
+        body = self.model_dump(mode="json", exclude={"change"}, exclude_none=True)
+        if self.change:
+            body["change"] = [each.model_dump(mode="json", exclude_unset=True) for each in self.change]
+        return body
+
+    def values(self) -> list[tuple[str, bytes]]:
+        """Return (field, canonical bytes) of everything that is committed to instead of shown.
+
+        Raises ValueError naming the field when a value has no canonical form or is larger than MAX_VALUE.
+        """
+        found: list[tuple[str, object]] = []
+        if self.reason is not None and self.reason.text is not None:
+            found.append(("reason.text", self.reason.text))
+        for number, change in enumerate(self.change):
+            sides = change.model_fields_set
+            found += [(f"change.{number}.{side}", getattr(change, side)) for side in ("old", "new") if side in sides]
+        return [(field, _value_bytes(field, value)) for field, value in found]
+
+
+def _value_bytes(field: str, value: object) -> bytes:
+    try:
+        data = canonical(value)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from error
+    if len(data) > MAX_VALUE:
+        raise ValueError(f"{field}: a value has at most {MAX_VALUE} bytes, this one {len(data)}; name its hash instead")
+    return data

@@ -1,0 +1,99 @@
+"""From a draft to its leaf. What does not depend on the entry's place is encoded first; its place is put in when it has one.
+
+A leaf's fields in RFC 8785 order are: action actor change id intent log object phase reason request result | src | system |
+t | v. So the place (`src.seq`, `src.prev`, `t.recv`, `t.clock`) goes between two byte strings that are ready before. Pure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from audit_contract.canonical import encode_plain
+from audit_contract.entry import Change, Draft
+from audit_contract.leaf import LEAF_VERSION
+from audit_contract.tiles import MAX_ENTRY
+
+_ROOM: Final = 512
+"""Bytes kept free for the place: two times, the clock, a number and a hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and when an entry was put: its source's number and previous leaf hash (hex), and the service's clock.
+
+    `clock` is JSON in canonical bytes, `{"error_us": …, "synchronised": …}`.
+    """
+
+    seq: int
+    prev: str | None
+    received: str
+    clock: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaced:
+    """A leaf without its place."""
+
+    draft: Draft
+    before: bytes
+    source: bytes
+    after: bytes
+
+    def leaf(self, place: Place) -> bytes:
+        """Return the leaf's canonical bytes at this place."""
+        prev = b"" if place.prev is None else b'"prev":"%s",' % place.prev.encode()
+        return b'%s,"src":{%s,%s"seq":%d}%s,"t":{"clock":%s,"event":"%s","recv":"%s"},"v":%d}' % (
+            self.before,
+            self.source,
+            prev,
+            place.seq,
+            self.after,
+            place.clock,
+            self.draft.event.encode(),
+            place.received.encode(),
+            LEAF_VERSION,
+        )
+
+
+def unplaced(draft: Draft, origin: str, kind: str, source_id: str, commitments: Mapping[str, str]) -> Unplaced:
+    """Encode all of a draft's leaf but its place; `commitments` (hex) by field stand for the values.
+
+    Raises ValueError when the leaf would be larger than a log entry can be.
+    """
+    before = encode_plain(_fields(draft, origin, commitments))[:-1]
+    after = b"" if draft.system is None else b',"system":' + encode_plain(draft.system)
+    if len(before) + len(after) + len(source_id) + _ROOM > MAX_ENTRY:
+        raise ValueError(f"entry: it would be larger than the {MAX_ENTRY} bytes a log entry can have")
+    source = b'"id":"%s","kind":"%s"' % (source_id.encode(), kind.encode())
+    return Unplaced(draft, before, source, after)
+
+
+def _fields(draft: Draft, origin: str, commitments: Mapping[str, str]) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "action": draft.action.value,
+        "actor": _set_fields(draft.actor.__dict__),
+        "id": draft.id,
+        "log": origin,
+        "object": _set_fields(draft.object.__dict__),
+        "phase": draft.phase,
+    }
+    for key in ("intent", "request", "result"):
+        value = getattr(draft, key)
+        if value is not None:
+            fields[key] = value
+    if draft.change:
+        fields["change"] = [_change(number, each, commitments) for number, each in enumerate(draft.change)]
+    if draft.reason is not None:
+        fields["reason"] = {"code": draft.reason.code}
+        if draft.reason.text is not None:
+            fields["reason"]["text"] = {"c": commitments["reason.text"]}
+    return fields
+
+
+def _set_fields(part: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in part.items() if value is not None}
+
+
+def _change(number: int, change: Change, commitments: Mapping[str, str]) -> dict[str, Any]:
+    sides = {side: commitments.get(f"change.{number}.{side}") for side in ("old", "new")}
+    return {"path": change.path, **{side: {"c": found} for side, found in sides.items() if found is not None}}
