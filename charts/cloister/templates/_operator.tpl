@@ -1,0 +1,18 @@
+{{/* What the operator reads at its start (tenant_operator's settings). Paths and names only, never a secret. */}}
+{{- define "cloister.operatorConfig" -}}
+{{- $config := dict
+  "images" (dict "app" (include "cloister.image" (list $ "app")) "postgres" (include "cloister.image" (list $ "postgres")) "jobs" (include "cloister.image" (list $ "jobs")))
+  "version" .Chart.AppVersion
+  "operatorNamespace" .Release.Namespace
+  "auditNamespace" .Values.audit.namespace.name
+  "auditUrl" (printf "https://audit.%s.svc:8443" .Values.audit.namespace.name)
+  "clusterDomain" .Values.clusterDomain
+  "dns" .Values.dns.podLabels
+  "imagePullPolicy" .Values.images.pullPolicy
+  "extraIngressCidrs" .Values.ingress.extraCidrs
+  "logLevel" .Values.operator.logLevel
+-}}
+{{- with .Values.ingress.className }}{{- $_ := set $config "ingressClass" . }}{{- end -}}
+{{- with .Values.certificates.certManagerIssuer }}{{- $_ := set $config "certManagerIssuer" . }}{{- end -}}
+{{- toPrettyJson $config -}}
+{{- end }}
