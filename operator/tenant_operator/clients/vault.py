@@ -8,6 +8,7 @@ encrypt (which would create it, given the right); only the list and the read are
 
 import base64
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +32,7 @@ class Vault:
         """Return the client of the tenant's Region."""
         access = await self._access_for(ctx)
         if access not in self._clients:
-            for old in [one for one in self._clients if one.address == access.address]:
+            for old in [one for one in self._clients if replace(one, ca="") == replace(access, ca="")]:
                 self._clients.pop(old)  # its CA was replaced; calls under way finish on the old one
             self._clients[access] = VaultClient(access)
         return self._clients[access]

@@ -124,11 +124,10 @@ def _role(ctx: Context, account: str) -> dict[str, Any]:
     }
 
 
-def keys_ready(seen: Observed) -> bool:
+def keys_ready(ctx: Context, seen: Observed) -> bool:
     """Gate for whatever needs the keys: every key, policy and role of the tenant was seen to exist."""
-    found = [(key, value) for key, value in seen.external.items() if key.system == "vault"]
-    made = [key.kind for key, value in found if isinstance(value, Mapping)]
-    return len(made) == len(found) and made.count("key") == 2 and made.count("role") == len(SERVICE_ACCOUNTS)  # noqa: PLR2004
+    wanted = [one.key for one in desired(ctx) if isinstance(one, External)]
+    return all(isinstance(seen.external.get(key), Mapping) for key in wanted)
 
 
 def checks(ctx: Context, seen: Observed) -> Sequence[Finding]:
