@@ -58,6 +58,7 @@ _KINDS = {
     "Node": _Kind("/api/v1", "nodes", namespaced=False),
     "Deployment": _Kind("/apis/apps/v1", "deployments"),
     "StatefulSet": _Kind("/apis/apps/v1", "statefulsets"),
+    "EndpointSlice": _Kind("/apis/discovery.k8s.io/v1", "endpointslices"),
     "NetworkPolicy": _Kind("/apis/networking.k8s.io/v1", "networkpolicies"),
     "StorageClass": _Kind("/apis/storage.k8s.io/v1", "storageclasses", namespaced=False),
     "ClusterRole": _Kind(_RBAC, "clusterroles", namespaced=False),

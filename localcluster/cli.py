@@ -7,7 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from localcluster import binaries, cluster, facts, nodes
+from localcluster import cluster, facts
+from localcluster import commands as acts
 from localcluster.cluster import Cluster, Options
 from localcluster.console import say
 from localcluster.errors import LocalClusterError
@@ -49,23 +50,6 @@ def _down(layout: Layout, options: argparse.Namespace) -> None:
         cluster.down(layout, wipe=options.wipe)
 
 
-def _build(layout: Layout, options: argparse.Namespace) -> None:
-    for name, place in binaries.build_all(layout, options.workers).items():
-        print(f"{name}\t{place}")
-
-
-def _env(layout: Layout, _options: argparse.Namespace) -> None:
-    print(f'export KUBECONFIG="{layout.admin_kubeconfig}"')
-    print(f'export PATH="{layout.bin}:$PATH"')
-
-
-def _load_image(layout: Layout, options: argparse.Namespace) -> None:
-    for archive in options.archives:
-        for node in facts.NODES:
-            nodes.load_image(layout, node, str(archive.absolute()))
-            say(f"{archive} is in {node.name}")
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m localcluster", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -78,12 +62,37 @@ def _parser() -> argparse.ArgumentParser:
     down.add_argument("--wipe", action="store_true", help="delete the cluster's data too")
     down.set_defaults(act=_down, needs_root=True)
     build = commands.add_parser("build", help="compile the programs, and print where they are")
-    build.set_defaults(act=_build, needs_root=False)
+    build.set_defaults(act=acts.build, needs_root=False)
     for command in (up, build):
         command.add_argument("--workers", type=int, default=os.cpu_count() or 2, help="packages compiled at once")
+    images = commands.add_parser("images", help="build the images of the Dockerfile, and load them")
+    images.add_argument("--json", action="store_true", help="print each target's image name as JSON")
+    images.add_argument("--no-load", action="store_true", help="do not put them into the running cluster")
+    images.set_defaults(act=acts.images, needs_root=True)
     load = commands.add_parser("load-image", help="put docker archives into both nodes")
     load.add_argument("archives", nargs="+", type=Path)
-    load.set_defaults(act=_load_image, needs_root=True)
-    env = commands.add_parser("env", help="print what `eval` makes kubectl and helm work with")
-    env.set_defaults(act=_env, needs_root=False)
+    load.set_defaults(act=acts.load_image, needs_root=True)
+    _add_looks(commands)
     return parser
+
+
+def _add_looks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    status = commands.add_parser("status", help="show processes and pods")
+    status.set_defaults(act=acts.status, needs_root=True)
+    logs = commands.add_parser("logs", help="print a component's log; without a name, list them")
+    logs.add_argument("component", nargs="?")
+    logs.add_argument("-n", "--lines", type=int, default=100)
+    logs.add_argument("-f", "--follow", action="store_true")
+    logs.set_defaults(act=acts.logs, needs_root=True)
+    env = commands.add_parser("env", help="print what `eval` makes kubectl and helm work with")
+    env.set_defaults(act=acts.env, needs_root=False)
+    people = commands.add_parser("people", help="show the sample people and their password")
+    people.add_argument("--json", action="store_true")
+    people.set_defaults(act=acts.people, needs_root=True)
+    unseal = commands.add_parser("vault-unseal", help="unseal every Vault")
+    unseal.set_defaults(act=acts.vault_unseal, needs_root=True)
+    seal = commands.add_parser("vault-seal", help="seal one region's Vault, to see what its clients do")
+    seal.add_argument("region", choices=facts.REGIONS)
+    seal.set_defaults(act=acts.vault_seal, needs_root=True)
+    prove = commands.add_parser("prove", help="show that network policies are enforced, or that they are not")
+    prove.set_defaults(act=acts.prove_policies, needs_root=True)

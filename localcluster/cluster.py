@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +26,10 @@ from localcluster.credentials import Credentials
 from localcluster.errors import LocalClusterError
 from localcluster.files import write
 from localcluster.images import Image, Images
-from localcluster.paths import HOUSE, Layout
+from localcluster.paths import HOUSE, REPOSITORY, Layout
 from localcluster.processes import Processes
+from localcluster.services import directory, objectstore, storage, vault
+from localcluster.services.common import Surroundings
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,10 @@ class Cluster:
             Step(f"pod network ({self.options.cni})", self._start_network),
             Step("nodes ready", lambda: nodes.wait_ready(self.api, self.processes, self.layout)),
             Step("cluster DNS", self._install_dns),
+            Step("storage", self._install_storage),
+            Step("vaults, object stores, directory", self._install_services),
+            Step("vaults unsealed", lambda: vault.open_all(self.layout, self.api)),
+            Step("relay", self._start_relay),
         ]
 
     def up(self) -> None:
@@ -92,15 +100,6 @@ class Cluster:
         if self._keys is None:
             self._keys = credentials.prepare(self.layout)
         return self._keys
-
-    def load(self, images: dict[str, Image]) -> None:
-        """Put images into every node that lacks them."""
-        for node in facts.NODES:
-            present = nodes.images(self.layout, node)
-            for image in images.values():
-                if image.name not in present:
-                    with step(f"image {image.name} into {node.name}"):
-                        nodes.load_image(self.layout, node, str(image.archive))
 
     def _make_binaries(self) -> None:
         self.binaries = binaries.build_all(self.layout, self.options.workers)
@@ -132,10 +131,10 @@ class Cluster:
 
     def _start_nodes(self) -> None:
         built = Images(self.layout, self.binaries)
-        self._images = built.development("pause", "coredns")
+        self._images = built.development()
         for node in facts.NODES:
             nodes.start_containerd(self.layout, self.processes, node, self._images["pause"].name)
-        self.load(self._images)
+        nodes.load_missing(self.layout, self._images)
         for node in facts.NODES:
             nodes.start_kubelet(self.layout, self.processes, self.keys, node)
 
@@ -154,6 +153,30 @@ class Cluster:
             underlay.route_pods(node, cidrs[node.name])
         underlay.route_services()
         nodes.start_kube_proxies(self.layout, self.processes)
+
+    def surroundings(self) -> Surroundings:
+        """Give the services what they are installed with."""
+        return Surroundings(self.layout, self.api, self.keys.services, self._images)
+
+    def _install_storage(self) -> None:
+        around = self.surroundings()
+        storage.install_system_namespace(around)
+        self.api.wait_workloads(storage.install(around))
+
+    def _install_services(self) -> None:
+        around = self.surroundings()
+        # All of them first, then the waiting: they start side by side.
+        workloads = [*vault.install(around), *objectstore.install(around), *directory.install(around)]
+        self.api.wait_workloads(workloads, seconds=240)
+
+    def _start_relay(self) -> None:
+        # The folder of the package, not the working directory of whoever called.
+        started = self.processes.start(
+            "relay", [sys.executable, "-m", "localcluster.relay"], env={"PYTHONPATH": str(REPOSITORY)}
+        )
+        if started:
+            host, port = facts.RELAY_ADDRESS
+            say(f"  apps answer at https://<tenant>.{facts.APP_DOMAIN}:{port} (on {host})")
 
     def _install_dns(self) -> None:
         manifest = HOUSE / "manifests" / "coredns.yaml"
@@ -184,7 +207,6 @@ def down(layout: Layout, *, wipe: bool) -> None:
 
 def _wipe(layout: Layout) -> None:
     """Delete the state; the cache stays, it belongs to the machine."""
-    import shutil
-
     for folder in (layout.state, layout.run):
-        shutil.rmtree(folder, ignore_errors=False) if folder.exists() else None
+        if folder.exists():
+            shutil.rmtree(folder)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from localcluster import facts
 from localcluster.api import Api
+from localcluster.console import step
 from localcluster.credentials import Credentials
 from localcluster.facts import Node
 from localcluster.files import write
+from localcluster.images import Image
 from localcluster.paths import Layout
 from localcluster.processes import Processes
 from localcluster.shell import run, succeeds
@@ -208,7 +210,17 @@ def images(layout: Layout, node: Node) -> set[str]:
 
 def load_image(layout: Layout, node: Node, archive: str) -> None:
     """Put a docker archive into a node's container store."""
-    _ctr(layout, node, "images", "import", "--no-unpack=false", archive)
+    _ctr(layout, node, "images", "import", archive)
+
+
+def load_missing(layout: Layout, wanted: dict[str, Image]) -> None:
+    """Put images into every node that lacks them."""
+    for node in facts.NODES:
+        present = images(layout, node)
+        for image in wanted.values():
+            if image.name not in present:
+                with step(f"image {image.name} into {node.name}"):
+                    load_image(layout, node, str(image.archive))
 
 
 def _ctr(layout: Layout, node: Node, *words: str) -> str:

@@ -1,0 +1,1 @@
+"""The services a regulated installation would have around the cluster, one of each, for development."""
