@@ -43,14 +43,13 @@ ROLES: Mapping[str, Mapping[str, Any]] = {
     "backup": {"replication": True, "memberOf": ["pg_read_all_data"]},
 }
 """The roles that may log in besides the superuser, and what differs between them."""
-_WAVE_FILES, _WAVE_SERVER, _WAVE_ROLES, _WAVE_DATABASE = 30, 31, 32, 33
+_WAVE_SERVER, _WAVE_ROLES, _WAVE_DATABASE = 3, 4, 5
 
 
 def desired(ctx: Context) -> Sequence[Resource]:
     """Return what should exist, in wave order."""
     return [
-        *(Desired(manifest, _WAVE_FILES) for manifest in files(ctx)),
-        Desired(server(ctx), _WAVE_SERVER),
+        *(Desired(manifest, _WAVE_SERVER) for manifest in (*files(ctx), server(ctx))),
         *(_role(ctx, role) for role in ROLES),
         External(
             ExternalKey("postgres", "database", DATABASE),

@@ -6,15 +6,9 @@ from typing import Any
 from tenant_operator.api.common import ConditionStatus
 from tenant_operator.api.reasons import ConditionType, Reason
 from tenant_operator.stack.part import Context, Finding, Manifest, Observed, Trouble
+from tenant_operator.stack.pods import why_not_ready
 
 TOPOLOGY_REGION = "topology.kubernetes.io/region"
-_IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
-_ADVICE = {
-    Reason.IMAGE_UNAVAILABLE: "Check the image's name and that the nodes may pull it.",
-    Reason.CRASH_LOOPING: "Read its log with: kubectl -n {namespace} logs {pod} --previous.",
-    Reason.UNSCHEDULABLE: "Add a node to the Region, or free room on its nodes.",
-    Reason.QUOTA_EXCEEDED: "Raise the TenantClass's quota, or remove what uses it up.",
-}
 
 
 def pod_ready(pod: Manifest) -> bool:
@@ -36,44 +30,6 @@ def provisioned(seen: Observed) -> bool:
     return len(found) > 1 and all(isinstance(what, Mapping) for what in found.values())
 
 
-def pod_trouble(pod: Manifest) -> tuple[Reason, str] | None:
-    """Return why a pod does not come up, with what a person can do about it; None when nothing is wrong."""
-    found = _scheduling(pod) or _containers(pod)
-    if found is None:
-        return None
-    reason, message = found
-    meta = pod["metadata"]
-    advice = _ADVICE.get(reason, "").format(namespace=meta.get("namespace", ""), pod=meta["name"])
-    return reason, f"pod {meta['name']}: {message.rstrip('. ')}. {advice}".strip()
-
-
-def _scheduling(pod: Manifest) -> tuple[Reason, str] | None:
-    for condition in pod.get("status", {}).get("conditions", []):
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return Reason.UNSCHEDULABLE, condition.get("message", "no node takes it")
-    return None
-
-
-def _containers(pod: Manifest) -> tuple[Reason, str] | None:
-    status = pod.get("status", {})
-    for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
-        waiting = container.get("state", {}).get("waiting", {})
-        why, text = waiting.get("reason", ""), waiting.get("message", "")
-        if why in _IMAGE:
-            return Reason.IMAGE_UNAVAILABLE, f"image {container.get('image', '')}: {text or why}"
-        if why == "CrashLoopBackOff":
-            return Reason.CRASH_LOOPING, f"container {container['name']} ended {_last_exit(container)}"
-        if why in {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}:
-            return Reason.PROGRESSING, f"container {container['name']}: {text or why}"
-    return None
-
-
-def _last_exit(container: Mapping[str, Any]) -> str:
-    last = container.get("lastState", {}).get("terminated", {})
-    message = last.get("message") or last.get("reason") or "no reason given"
-    return f"{container.get('restartCount', 0)} times, last with code {last.get('exitCode', '?')} ({message.strip()})"
-
-
 def refused_creation(seen: Observed, kind: str, name: str) -> tuple[Reason, str] | None:
     """Return why a controller could not make its pods, from the event it left, if events are watched."""
     for key, event in seen.other.items():
@@ -84,7 +40,7 @@ def refused_creation(seen: Observed, kind: str, name: str) -> tuple[Reason, str]
         if event.get("reason") == "FailedCreate":
             quota = "exceeded quota" in text
             reason = Reason.QUOTA_EXCEEDED if quota else Reason.API_REFUSED
-            return reason, f"{kind} {name}: {text.rstrip('. ')}. {_ADVICE.get(reason, '')}".strip()
+            return reason, f"{kind} {name} can make no pod: {text}"
     return None
 
 
@@ -111,9 +67,7 @@ def _server(ctx: Context, seen: Observed) -> Finding | None:
         return _finding("False", *(why or (Reason.DATABASE_STARTING, hint)))
     if database_ready(seen):
         return None
-    if trouble := pod_trouble(pods[0]):
-        return _finding("False", *trouble)
-    return _finding("False", Reason.DATABASE_STARTING, f"pod {pods[0]['metadata']['name']} is starting")
+    return _finding("False", *why_not_ready(seen, "database", Reason.DATABASE_STARTING))
 
 
 def _inside(seen: Observed) -> Finding:

@@ -1,6 +1,5 @@
 """The database's manifests: volume, credentials, certificate, configuration, Service and StatefulSet."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ from tenant_operator.api.names import ANNOTATION_WITH, LABEL_COMPONENT
 from tenant_operator.stack import render
 from tenant_operator.stack.database_config import HBA, PORT, SOCKETS, TLS, postgresql_conf, storage
 from tenant_operator.stack.part import Context, Manifest
+from tenant_operator.stack.text import digest
 
 NAME = "database"
 EPOCH = 0
@@ -84,12 +84,10 @@ def _service(ctx: Context) -> Manifest:
 
 def server(ctx: Context) -> Manifest:
     """Return the StatefulSet. A changed configuration replaces the pod; a changed certificate is reloaded in place."""
-    config = _config(ctx)["data"]
-    digest = hashlib.sha256(repr(sorted(config.items())).encode()).hexdigest()[:16]
     template = {
         "metadata": {
             "labels": ctx.names.labels(NAME, "database"),
-            "annotations": {ANNOTATION_WITH: digest},
+            "annotations": {ANNOTATION_WITH: digest(_config(ctx)["data"])},
         },
         "spec": render.pod_spec(
             ctx,
