@@ -1,0 +1,83 @@
+"""The audit service through `audit_contract`: the only module of this house that knows the contract's types."""
+
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+from pydantic import ValidationError
+
+from audit_contract.client import AuditClient, AuditConflict, AuditRefused, AuditUnavailable
+from audit_contract.entry import Draft
+from tenant_app.adapters.ports import Acknowledged, Outgoing
+from tenant_app.errors import AuditAway, AuditRefusal
+from tenant_app.settings import AuditSection, SystemSection, read_secret
+
+# Reachable is enough for readiness: whether the log takes entries is told by what waits in the outbox.
+_PATIENCE = 3.0
+
+
+class ServiceAuditLog:
+    """The tenant's log at the audit service (port `AuditLog`)."""
+
+    def __init__(self, section: AuditSection, system: SystemSection, *, service_account: str = "app") -> None:
+        self._section = section
+        self._system = {"image": system.image, "version": system.version}
+        self._account = service_account
+        self._clients: dict[str, AuditClient] = {}
+
+    async def deliver(self, chain: str, entries: Sequence[Outgoing]) -> list[Acknowledged]:
+        """See `AuditLog.deliver`."""
+        try:
+            drafts = [Draft.model_validate(self._draft(entry.body)) for entry in entries]
+            receipts = await self._client(chain).append(self._section.log, drafts)
+        except AuditUnavailable as error:
+            raise AuditAway("The audit service does not answer.") from error
+        except (AuditRefused, AuditConflict, ValidationError) as error:
+            raise AuditRefusal(f"The audit service does not take an entry: {_brief(error)}") from error
+        return [
+            Acknowledged(id=receipt.id, log_index=receipt.index, leaf_hash=receipt.leaf_hash) for receipt in receipts
+        ]
+
+    async def check(self) -> None:
+        """See `AuditLog.check`."""
+        try:
+            async with httpx.AsyncClient(verify=_context(self._section), timeout=_PATIENCE) as http:
+                answer = await http.get(f"{self._section.url}/healthz")
+        except (httpx.HTTPError, OSError) as error:
+            raise AuditAway("The audit service does not answer.") from error
+        if answer.status_code != httpx.codes.OK:
+            raise AuditAway("The audit service is not well.")
+
+    async def close(self) -> None:
+        """See `AuditLog.close`."""
+        for client in self._clients.values():
+            await client.aclose()
+
+    def _client(self, chain: str) -> AuditClient:
+        if chain not in self._clients:
+            self._clients[chain] = AuditClient(
+                self._section.url,
+                ca_file=str(self._section.ca_file),
+                token=lambda: read_secret(self._section.token_file),
+                source_kind="app",
+                source_id=f"{self._account}/{chain}/outbox",
+            )
+        return self._clients[chain]
+
+    def _draft(self, body: dict[str, Any]) -> dict[str, Any]:
+        draft = {key: value for key, value in body.items() if value not in ("", [], {})}
+        if (reason := draft.get("reason")) and not reason.get("text"):
+            draft["reason"] = {"code": reason["code"]}
+        return {**draft, "phase": "single", "system": self._system}
+
+
+def _context(section: AuditSection) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(section.ca_file))
+
+
+def _brief(error: Exception) -> str:
+    # A validation error quotes its input, which may be a document's words; only where and what kind is told.
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in error.errors())
+    return str(error)[:300]

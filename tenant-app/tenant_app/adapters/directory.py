@@ -1,0 +1,216 @@
+"""The customer's directory through python-ldap (11.10(d), 11.100(a), 11.300(a)).
+
+Why python-ldap: it is OpenLDAP's own client underneath, kept up with its security fixes, and its bind reports every result code.
+Rules kept here: TLS verified always; an empty password never reaches the wire (RFC 4513 would call it a success); exactly one
+match; what people typed is escaped; the person's bind is on a fresh connection; identity is entryUUID or objectGUID; no group, no
+access.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import ldap
+from ldap.dn import str2dn
+from ldap.filter import escape_filter_chars
+
+from tenant_app.domain.access import Role
+from tenant_app.domain.identity import Person
+from tenant_app.errors import DirectoryAway, SignInRefused
+from tenant_app.settings import LdapSection, read_secret
+
+log = logging.getLogger(__name__)
+TIMEOUT = 5
+_REFUSED = "The name or the password is not right, or the account may not use this system."
+_ATTRIBUTES = [
+    "entryUUID",
+    "objectGUID",
+    "displayName",
+    "cn",
+    "mail",
+    "title",
+    "pwdAccountLockedTime",
+    "userAccountControl",
+    "nsAccountLock",
+]
+_AD_DISABLED = 0x2
+Entry = tuple[str, dict[str, list[bytes]]]
+
+
+class LdapDirectory:
+    """The directory (port `Directory`). Synchronous underneath, so each call runs in a thread."""
+
+    def __init__(self, section: LdapSection) -> None:
+        self._section = section
+
+    async def authenticate(self, account: str, password: str) -> Person:
+        """See `Directory.authenticate`."""
+        if not account or not password:
+            raise SignInRefused(_REFUSED)
+        return await asyncio.to_thread(self._authenticate, account, password)
+
+    async def look_up(self, sub: str) -> Person | None:
+        """See `Directory.look_up`."""
+        return await asyncio.to_thread(self._look_up, sub)
+
+    async def check(self) -> None:
+        """See `Directory.check`."""
+        await asyncio.to_thread(self._check)
+
+    def _authenticate(self, account: str, password: str) -> Person:
+        with self._service() as service:
+            found = self._search(service, f"({self._section.user_attribute}={escape_filter_chars(account)})")
+            if len(found) != 1:
+                # Two entries for one name is a directory fault that must never pick somebody (AT-40).
+                log.warning("sign-in refused: %d entries match", len(found))
+                raise SignInRefused(_REFUSED)
+            dn, attributes = found[0]
+            self._prove(dn, password)
+            person = self._person(service, dn, attributes, account)
+        if person is None:
+            raise SignInRefused(_REFUSED)
+        return person
+
+    def _prove(self, dn: str, password: str) -> None:
+        with self._connection() as own:
+            try:
+                own.simple_bind_s(dn, password)
+            except (ldap.INVALID_CREDENTIALS, ldap.UNWILLING_TO_PERFORM, ldap.CONSTRAINT_VIOLATION) as error:
+                raise SignInRefused(_REFUSED) from error
+            # A server may answer success to a bind that it treated as anonymous; who it thinks we are settles it.
+            if not _same_dn(own.whoami_s(), dn):
+                raise SignInRefused(_REFUSED)
+
+    def _look_up(self, sub: str) -> Person | None:
+        with self._service() as service:
+            found = self._search(service, _sub_filter(sub))
+            if len(found) != 1:
+                return None
+            dn, attributes = found[0]
+            account = _first(attributes, self._section.user_attribute).casefold()
+            return self._person(service, dn, attributes, account)
+
+    def _check(self) -> None:
+        with self._service():
+            pass
+
+    def _person(self, service: Any, dn: str, attributes: dict[str, list[bytes]], account: str) -> Person | None:
+        sub = _sub(attributes)
+        if sub is None or _disabled(attributes):
+            return None
+        roles = frozenset(self._roles(service, dn, account))
+        if not roles:
+            return None
+        name = _first(attributes, "displayName") or _first(attributes, "cn") or account
+        return Person(
+            sub=sub,
+            account=account,
+            dn=dn,
+            name=name,
+            mail=_first(attributes, "mail"),
+            title=_first(attributes, "title"),
+            roles=roles,
+        )
+
+    def _roles(self, service: Any, dn: str, account: str) -> Iterator[Role]:
+        member = (
+            f"(|(member={escape_filter_chars(dn)})(uniqueMember={escape_filter_chars(dn)})"
+            f"(memberUid={escape_filter_chars(account)}))"
+        )
+        for mapping in self._section.groups:
+            # A group that does not exist gives nobody its role.
+            with suppress(ldap.NO_SUCH_OBJECT, ldap.INVALID_DN_SYNTAX):
+                if service.search_ext_s(mapping.group, ldap.SCOPE_BASE, member, ["1.1"], timeout=TIMEOUT):
+                    yield Role(mapping.role)
+
+    def _search(self, service: Any, filter_text: str) -> list[Entry]:
+        try:
+            rows = service.search_ext_s(
+                self._section.base_dn,
+                ldap.SCOPE_SUBTREE,
+                filter_text,
+                [*_ATTRIBUTES, self._section.user_attribute],
+                timeout=TIMEOUT,
+                sizelimit=2,
+            )
+        except ldap.SIZELIMIT_EXCEEDED:
+            return [("", {}), ("", {})]
+        except ldap.NO_SUCH_OBJECT:
+            return []
+        return [(dn, attributes) for dn, attributes in rows if dn is not None]
+
+    @contextmanager
+    def _service(self) -> Iterator[Any]:
+        with self._connection() as conn:
+            try:
+                conn.simple_bind_s(read_secret(self._section.bind_dn_file), read_secret(self._section.password_file))
+            except ldap.INVALID_CREDENTIALS as error:
+                raise DirectoryAway("The directory refuses this system's own account.") from error
+            yield conn
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        try:
+            conn = ldap.initialize(self._section.url)
+            conn.set_option(ldap.OPT_PROTOCOL_VERSION, 3)
+            conn.set_option(ldap.OPT_REFERRALS, 0)
+            conn.set_option(ldap.OPT_NETWORK_TIMEOUT, TIMEOUT)
+            conn.set_option(ldap.OPT_TIMEOUT, TIMEOUT)
+            conn.set_option(ldap.OPT_X_TLS_CACERTFILE, str(self._section.ca_file))
+            conn.set_option(ldap.OPT_X_TLS_REQUIRE_CERT, ldap.OPT_X_TLS_DEMAND)
+            conn.set_option(ldap.OPT_X_TLS_NEWCTX, 0)
+            if self._section.start_tls:
+                conn.start_tls_s()
+            elif not self._section.url.startswith("ldaps://"):
+                raise DirectoryAway("The directory must be reached over TLS.")
+            try:
+                yield conn
+            finally:
+                with suppress(ldap.LDAPError):
+                    conn.unbind_s()
+        except ldap.LDAPError as error:
+            log.warning("the directory failed: %s", type(error).__name__)
+            raise DirectoryAway("The directory does not answer. Sign-in is not possible until it does.") from error
+
+
+def _sub(attributes: dict[str, list[bytes]]) -> str | None:
+    if text := _first(attributes, "entryUUID"):
+        return text.lower()
+    raw = attributes.get("objectGUID")
+    # Active Directory stores the first three fields of its GUID little-endian.
+    return str(uuid.UUID(bytes_le=raw[0])) if raw else None
+
+
+def _sub_filter(sub: str) -> str:
+    guid = "".join(f"\\{byte:02x}" for byte in uuid.UUID(sub).bytes_le)
+    return f"(|(entryUUID={escape_filter_chars(sub)})(objectGUID={guid}))"
+
+
+def _disabled(attributes: dict[str, list[bytes]]) -> bool:
+    control = _first(attributes, "userAccountControl")
+    return (
+        bool(attributes.get("pwdAccountLockedTime"))
+        or (control.isdigit() and bool(int(control) & _AD_DISABLED))
+        or _first(attributes, "nsAccountLock").lower() == "true"
+    )
+
+
+def _first(attributes: dict[str, list[bytes]], name: str) -> str:
+    for key, values in attributes.items():
+        if key.lower() == name.lower() and values:
+            return values[0].decode("utf-8", "replace")
+    return ""
+
+
+def _same_dn(authzid: str, dn: str) -> bool:
+    if authzid.startswith("u:"):  # Active Directory answers u:DOMAIN\user; any name but none means that the bind took.
+        return len(authzid) > len("u:")
+    told = authzid.removeprefix("dn:")
+    return bool(told) and _normal(told) == _normal(dn)
+
+
+def _normal(dn: str) -> list[list[tuple[str, str]]]:
+    return [[(kind.lower(), value.casefold()) for kind, value, _ in rdn] for rdn in str2dn(dn)]

@@ -1,0 +1,59 @@
+"""Progressive delay after failed sign-ins (11.300(d), AT-49).
+
+Three counters: the account from this source, the account from anywhere, the source on any account. A stranger who fails on
+purpose slows mostly their own source: the account's own counter is capped low, so that nobody can lock everyone out, while
+guessing one account from many sources still meets a wait at each try.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """What a counter counts."""
+
+    ACCOUNT_AT_SOURCE = "account_at_source"
+    ACCOUNT = "account"
+    SOURCE = "source"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """Failures that are free, and the longest wait. Each further failure doubles the wait, from one second."""
+
+    free: int
+    longest: timedelta
+
+
+CURVES = {
+    Scope.ACCOUNT_AT_SOURCE: Curve(free=3, longest=timedelta(minutes=15)),
+    Scope.ACCOUNT: Curve(free=10, longest=timedelta(seconds=30)),
+    Scope.SOURCE: Curve(free=30, longest=timedelta(minutes=5)),
+}
+FORGET_AFTER = timedelta(hours=1)
+ALERT_AT = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failures:
+    """A counter as stored."""
+
+    scope: Scope
+    count: int
+    last_at: datetime
+
+
+def wait_of(failures: Failures) -> timedelta:
+    """Return how long after the last failure the next try is allowed."""
+    curve = CURVES[failures.scope]
+    over = failures.count - curve.free
+    if over < 0:
+        return timedelta(0)
+    return min(timedelta(seconds=2 ** min(over, 20)), curve.longest)
+
+
+def remaining(counters: list[Failures], *, now: datetime) -> timedelta:
+    """Return how long the next try has to wait; zero when it may go ahead."""
+    waits = [wait_of(counter) - (now - counter.last_at) for counter in counters if now - counter.last_at < FORGET_AFTER]
+    return max([timedelta(0), *waits])

@@ -1,0 +1,148 @@
+"""Every error that people or callers can meet, with its HTTP status and the words they read.
+
+The type fixes the answer: `status` is the HTTP status, `code` a stable machine word, `title` the heading of the error page.
+`detail` (the message) is written for people and never holds a secret or another person's data.
+"""
+
+from typing import ClassVar
+
+
+class AppError(Exception):
+    """Base of all expected errors."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something went wrong"
+
+    @property
+    def detail(self) -> str:
+        """What happened, in words for people."""
+        return str(self) or self.title
+
+
+class InvalidInput(AppError):
+    """A form or request body breaks a rule; nothing was changed."""
+
+    status = 422
+    code = "invalid_input"
+    title = "Please check what you entered"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class TooLarge(InvalidInput):
+    """An upload is over the limit."""
+
+    status = 413
+    code = "too_large"
+    title = "That file is too large"
+
+
+class SignInRefused(AppError):
+    """The sign-in is refused. The words never tell which part was wrong."""
+
+    status = 401
+    code = "sign_in_refused"
+    title = "Sign-in refused"
+
+
+class SignInDelayed(SignInRefused):
+    """Too many failures: the account waits before the next try (11.300(d))."""
+
+    status = 429
+    code = "sign_in_delayed"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Too many failed attempts. Please wait {seconds} seconds, then try again.")
+        self.seconds = seconds
+
+
+class NotSignedIn(AppError):
+    """No live session: absent, timed out, displaced, or bound to another client."""
+
+    status = 401
+    code = "not_signed_in"
+    title = "Please sign in"
+
+
+class Forbidden(AppError):
+    """The person's roles do not give the right (11.10(d), 11.10(g)). The attempt is recorded."""
+
+    status = 403
+    code = "forbidden"
+    title = "You do not have this right"
+
+
+class ForgeryRefused(AppError):
+    """A state-changing request came without its token or from another site."""
+
+    status = 403
+    code = "forgery_refused"
+    title = "This form is no longer valid"
+
+
+class NotFound(AppError):
+    """No such thing, or nothing the person may know of."""
+
+    status = 404
+    code = "not_found"
+    title = "Nothing here"
+
+
+class Conflict(AppError):
+    """The request does not fit the current state, such as the same version twice (11.10(f))."""
+
+    status = 409
+    code = "conflict"
+    title = "That does not fit the document's current state"
+
+
+class IntegrityViolation(AppError):
+    """Stored bytes do not match what was recorded (11.10(a)). Nothing of them is shown."""
+
+    status = 500
+    code = "integrity_violation"
+    title = "This record failed its integrity check"
+
+
+class DependencyAway(AppError):
+    """A part that the request needs does not answer; worth retrying."""
+
+    status = 503
+    code = "dependency_away"
+    title = "A part of the system does not answer"
+
+
+class VaultAway(DependencyAway):
+    """Vault is sealed, down or unreachable."""
+
+    code = "vault_away"
+
+
+class VaultRefused(AppError):
+    """Vault answered and said no: a policy, a missing key, or a ciphertext that is not ours."""
+
+    status = 500
+    code = "vault_refused"
+    title = "The key service refused"
+
+
+class DirectoryAway(DependencyAway):
+    """The directory is unreachable or its certificate does not verify."""
+
+    code = "directory_away"
+
+
+class AuditAway(DependencyAway):
+    """The audit service is away for longer than the policy allows: changes are paused, reads go on."""
+
+    code = "audit_away"
+    title = "Changes are paused"
+
+
+class AuditRefusal(AuditAway):
+    """The audit service answers and will not take an entry: for the app the same as away, for its operators a defect."""
+
+    code = "audit_refused"

@@ -1,0 +1,95 @@
+"""Puts the app together: the only place that constructs adapters and services."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tenant_app.adapters.audit import ServiceAuditLog
+from tenant_app.adapters.directory import LdapDirectory
+from tenant_app.adapters.ports import AuditLog, Directory, Keys
+from tenant_app.adapters.vault import VaultKeys
+from tenant_app.domain.identity import SessionRules
+from tenant_app.services.columns import Columns
+from tenant_app.services.directory_watch import DirectoryWatch
+from tenant_app.services.documents import Documents
+from tenant_app.services.export import Export
+from tenant_app.services.health import Health
+from tenant_app.services.recorder import Recorder
+from tenant_app.services.relay import Relay
+from tenant_app.services.sessions import Sessions
+from tenant_app.settings import Settings
+from tenant_app.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The outside, as the services see it."""
+
+    keys: Keys
+    directory: Directory
+    audit: AuditLog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """Everything, constructed."""
+
+    settings: Settings
+    ports: Ports
+    database: Database
+    columns: Columns
+    recorder: Recorder
+    sessions: Sessions
+    documents: Documents
+    relay: Relay
+    watch: DirectoryWatch
+    export: Export
+    health: Health
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        await self.ports.audit.close()
+        await self.database.close()
+
+
+def real_ports(settings: Settings, *, service_account: str = "app") -> Ports:
+    """Return the ports to Vault, the directory and the audit service as one of the tenant's service accounts."""
+    return Ports(
+        keys=VaultKeys(settings.vault, role=_role(settings, service_account)),
+        directory=LdapDirectory(settings.ldap),
+        audit=ServiceAuditLog(settings.audit, settings.system, service_account=service_account),
+    )
+
+
+def build(settings: Settings, ports: Ports) -> App:
+    """Construct the app on these ports."""
+    tenant = str(settings.tenant.id)
+    database = Database(settings.database)
+    columns = Columns(database, ports.keys, tenant)
+    recorder = Recorder(database, columns, max_lag_seconds=settings.audit.max_lag_seconds)
+    rules = SessionRules(
+        idle=timedelta(seconds=settings.sessions.idle_seconds),
+        absolute=timedelta(seconds=settings.sessions.absolute_seconds),
+        max_concurrent=settings.sessions.max_concurrent,
+    )
+    documents = Documents(database, columns, recorder, ports.keys, tenant=tenant, max_bytes=settings.uploads.max_bytes)
+    return App(
+        settings=settings,
+        ports=ports,
+        database=database,
+        columns=columns,
+        recorder=recorder,
+        sessions=Sessions(database, columns, recorder, ports.directory, rules),
+        documents=documents,
+        relay=Relay(database, columns, recorder, ports.audit),
+        watch=DirectoryWatch(database, columns, recorder, ports.directory),
+        export=Export(database, columns, recorder, documents, tenant=tenant),
+        health=Health(database, ports.keys, ports.audit, ports.directory),
+    )
+
+
+def _role(settings: Settings, service_account: str) -> str:
+    # docs/contracts.md names the Vault roles cloister-ID-<service account>; the file names the app's.
+    role = settings.vault.role
+    if service_account != "app" and role.endswith("-app"):
+        return f"{role.removesuffix('app')}{service_account}"
+    return role

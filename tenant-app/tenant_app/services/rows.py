@@ -1,0 +1,62 @@
+"""From rows to records: opens sealed columns and puts the parts together."""
+
+from typing import Any
+from uuid import UUID
+
+from tenant_app.domain.documents import Document, Kind, Metadata, State, Version
+from tenant_app.domain.sealing import context
+from tenant_app.services.columns import Columns
+from tenant_app.storage.database import Row
+
+
+class Rows:
+    """Knows where each sealed value belongs; a value from elsewhere does not open."""
+
+    def __init__(self, columns: Columns, tenant: str) -> None:
+        self._columns = columns
+        self._tenant = tenant
+
+    def bound(self, document: UUID, number: int, sha256: str) -> bytes:
+        """Return what a version's content and its data key are bound to."""
+        return context(self._tenant, "contents", str(document), str(number), sha256)
+
+    def document(self, row: Row) -> Document:
+        """Return a document from a row of `records.find_document` or `records.list_documents`."""
+        words: dict[str, Any] = self._columns.open(row["sealed"], "documents", str(row["id"]))
+        latest = self.version(
+            {
+                **row,
+                "document": row["id"],
+                "number": row["version"],
+                "sealed": row["version_sealed"],
+                "created_at": row["version_at"],
+                "created_by": row["version_by"],
+            }
+        )
+        return Document(
+            id=row["id"],
+            number=row["number"],
+            metadata=Metadata(**{**words, "kind": Kind(words["kind"])}),
+            created_at=row["created_at"],
+            created_by=row["created_by"],
+            latest=latest,
+        )
+
+    def version(self, row: Row) -> Version:
+        """Return a version from a row of `records.find_version` or `records.list_versions`."""
+        words = self._columns.open(row["sealed"], "versions", str(row["document"]), str(row["number"]))
+        author = self._columns.open(row["author_sealed"], "people", row["created_by"])
+        return Version(
+            document=row["document"],
+            number=row["number"],
+            sha256=row["sha256"],
+            size=row["size"],
+            sealed_size=row["sealed_size"],
+            media_type=row["media_type"],
+            file_name=words["file_name"],
+            reason=words["reason"],
+            author=row["created_by"],
+            author_name=author["name"],
+            created_at=row["created_at"],
+            state=State(row["state"]),
+        )

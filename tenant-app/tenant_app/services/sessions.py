@@ -1,0 +1,233 @@
+"""Signing in, staying in, signing out (11.10(d), 11.300, AT-10, AT-47 to AT-49)."""
+
+import hashlib
+import hmac
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tenant_app.adapters.ports import Directory
+from tenant_app.domain import identity, lockout
+from tenant_app.domain.access import Role, rights_of
+from tenant_app.domain.actions import Action
+from tenant_app.domain.audit import Actor, Change, Entry, ObjectRef, Reason
+from tenant_app.domain.identity import Person, Session, SessionEnd, SessionRules
+from tenant_app.domain.ids import new_token, token_hash
+from tenant_app.errors import NotSignedIn, SignInDelayed, SignInRefused
+from tenant_app.services.columns import Columns
+from tenant_app.services.recorder import Recorder
+from tenant_app.storage import people
+from tenant_app.storage.database import Conn, Database
+
+# The idle clock is moved at most this often: a page view does not need a write of its own.
+TOUCH_EVERY = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """Where a request comes from: the peer's address and what kind of browser it is."""
+
+    address: str
+    agent: str
+    request: str
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Return what a session is bound to. The address may change with the network; the browser does not."""
+        return hashlib.sha256(self.agent.encode()).digest()
+
+
+class Sessions:
+    """The sessions of all people of this tenant."""
+
+    def __init__(
+        self, database: Database, columns: Columns, recorder: Recorder, directory: Directory, rules: SessionRules
+    ) -> None:
+        self._database = database
+        self._columns = columns
+        self._recorder = recorder
+        self._directory = directory
+        self.rules = rules
+
+    async def sign_in(self, typed: str, password: str, client: Client) -> tuple[str, Session]:
+        """Return a new session and the token for its cookie.
+
+        Raises SignInRefused (one message for every cause), SignInDelayed, DirectoryAway, DependencyAway.
+        """
+        await self._columns.ready()
+        account = identity.normalise_account(typed)
+        keys = _failure_keys(account, client)
+        async with self._database.transaction() as conn:
+            counters = await people.failures(conn, keys)
+        wait = lockout.remaining(counters, now=datetime.now(UTC))
+        if wait > timedelta(0):
+            await self._record_refusal(account, client, "delayed")
+            raise SignInDelayed(max(1, round(wait.total_seconds())))
+        try:
+            person = await self._directory.authenticate(account, password)
+        except SignInRefused:
+            await self._count_failure(account, client, keys)
+            raise
+        return await self._open(person, client, keys)
+
+    async def resume(self, token: str, client: Client) -> Session:
+        """Return the live session of a cookie and move its idle clock.
+
+        Raises NotSignedIn when there is none, or when it has just ended; the end is recorded.
+        """
+        await self._columns.ready()
+        id_hash, now = token_hash(token), datetime.now(UTC)
+        async with self._database.transaction() as conn:
+            row = await people.live_session(conn, id_hash)
+            if row is None:
+                raise NotSignedIn("Please sign in.")
+            session = self._session(row)
+            over = identity.expiry(session, now=now, client_hash=client.fingerprint, rules=self.rules)
+            if over is None:
+                if now - session.last_seen_at > TOUCH_EVERY:
+                    await people.touch(conn, id_hash, now)
+                return session
+            await self._end(conn, session, over, client.request)
+        raise NotSignedIn(_words(over))
+
+    async def sign_out(self, session: Session, request: str) -> None:
+        """End a session because its person asked to."""
+        async with self._database.transaction() as conn:
+            await self._end(conn, session, SessionEnd.SIGNED_OUT, request)
+
+    async def _open(self, person: Person, client: Client, keys: dict[lockout.Scope, bytes]) -> tuple[str, Session]:
+        token, csrf, now = new_token(), new_token(), datetime.now(UTC)
+        session = Session(
+            id_hash=token_hash(token),
+            sub=person.sub,
+            name=person.name,
+            account=person.account,
+            roles=person.roles,
+            rights=rights_of(person.roles),
+            csrf=csrf,
+            client_hash=client.fingerprint,
+            signed_in_at=now,
+            last_seen_at=now,
+        )
+        async with self._database.transaction() as conn:
+            entries = await self._keep_person(conn, person, client)
+            await people.forget_failures(conn, keys)
+            await people.open_session(
+                conn,
+                {
+                    "id_hash": session.id_hash,
+                    "sub": session.sub,
+                    "roles": sorted(session.roles),
+                    "csrf": csrf,
+                    "client_hash": session.client_hash,
+                    "at": now,
+                },
+            )
+            displaced = await people.displace(conn, person.sub, self.rules.max_concurrent, now)
+            changes = (Change(path="/sessions/displaced", new=displaced),) if displaced else ()
+            entries.append(
+                Entry(
+                    action=Action.SIGN_IN,
+                    actor=_actor(session),
+                    object=ObjectRef(type="Session", id=session.id_hash.hex()[:16]),
+                    changes=(Change(path="/address", new=client.address), *changes),
+                    request=client.request,
+                )
+            )
+            await self._recorder.with_change(conn, *entries)
+        return token, session
+
+    async def _keep_person(self, conn: Conn, person: Person, client: Client) -> list[Entry]:
+        known = await people.find_person(conn, person.sub)
+        new = {**asdict(person), "roles": sorted(person.roles)}
+        old: dict[str, Any] = self._columns.open(known, "people", person.sub) if known else {}
+        if old == new:
+            return []
+        await people.keep_person(conn, person.sub, self._columns.seal(new, "people", person.sub))
+        changes = tuple(
+            Change(path=f"/{name}", old=old.get(name), new=value)
+            for name, value in new.items()
+            if old.get(name) != value
+        )
+        return [
+            Entry(
+                action=Action.PERSON_CHANGED,
+                actor=Actor(type="user", sub=person.sub, name=person.name),
+                object=ObjectRef(type="Person", id=person.sub),
+                changes=changes,
+                reason=Reason(code="directory", text="As the directory describes the person at sign-in."),
+                request=client.request,
+            )
+        ]
+
+    async def _end(self, conn: Conn, session: Session, why: SessionEnd, request: str) -> None:
+        if await people.end_session(conn, session.id_hash, why, datetime.now(UTC)):
+            entry = Entry(
+                action=Action.SIGN_OUT if why is SessionEnd.SIGNED_OUT else Action.SESSION_EXPIRED,
+                actor=_actor(session),
+                object=ObjectRef(type="Session", id=session.id_hash.hex()[:16]),
+                reason=Reason(code=why.value),
+                request=request,
+            )
+            await self._recorder.with_change(conn, entry)
+
+    async def _count_failure(self, account: str, client: Client, keys: dict[lockout.Scope, bytes]) -> None:
+        now = datetime.now(UTC)
+        async with self._database.transaction() as conn:
+            await people.count_failure(conn, keys, now, now - lockout.FORGET_AFTER)
+        await self._record_refusal(account, client, "credentials")
+
+    async def _record_refusal(self, account: str, client: Client, code: str) -> None:
+        await self._recorder.alone(
+            Entry(
+                action=Action.SIGN_IN_REFUSED,
+                actor=Actor(type="user", sub="unknown", name=account or "(nothing usable)"),
+                object=ObjectRef(type="Account", id=hashlib.sha256(account.encode()).hexdigest()[:16]),
+                changes=(Change(path="/address", new=client.address),),
+                reason=Reason(code=code),
+                result="denied",
+                request=client.request,
+            )
+        )
+
+    def _session(self, row: dict[str, Any]) -> Session:
+        person = self._columns.open(row["sealed"], "people", row["sub"])
+        roles = frozenset(Role(role) for role in row["roles"])
+        return Session(
+            id_hash=bytes(row["id_hash"]),
+            sub=row["sub"],
+            name=person["name"],
+            account=person["account"],
+            roles=roles,
+            rights=rights_of(roles),
+            csrf=row["csrf"],
+            client_hash=bytes(row["client_hash"]),
+            signed_in_at=row["signed_in_at"],
+            last_seen_at=row["last_seen_at"],
+        )
+
+
+def same_token(given: str, expected: str) -> bool:
+    """Compare two tokens in constant time."""
+    return hmac.compare_digest(given.encode(), expected.encode())
+
+
+def _actor(session: Session) -> Actor:
+    auth = {"session": session.id_hash.hex()[:16], "method": "ldap-simple-bind"}
+    return Actor(type="user", sub=session.sub, name=session.name, auth=auth)
+
+
+def _failure_keys(account: str, client: Client) -> dict[lockout.Scope, bytes]:
+    # Hashed: a list of who failed to sign in from where is nobody's business at rest.
+    return {
+        lockout.Scope.ACCOUNT_AT_SOURCE: token_hash(f"{account}\x00{client.address}"),
+        lockout.Scope.ACCOUNT: token_hash(account),
+        lockout.Scope.SOURCE: token_hash(client.address),
+    }
+
+
+def _words(over: SessionEnd) -> str:
+    return {
+        SessionEnd.IDLE: "You were signed out because nothing happened for a while.",
+        SessionEnd.ABSOLUTE: "You were signed out because the longest time for one sign-in is over.",
+    }.get(over, "Please sign in again.")

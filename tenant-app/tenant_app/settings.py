@@ -1,0 +1,155 @@
+"""The one JSON file that the pod finds (docs/contracts.md, "What the app's pod finds").
+
+It holds paths to secrets, never a secret: secrets are read anew at each use, so that a rotation needs no restart.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+DEFAULT_PATH = "/etc/cloister/app/config.json"
+
+Role = Literal["reader", "author", "reviewer", "approver", "publisher", "administrator"]
+
+
+class Section(BaseModel):
+    """Base of all sections: camelCase in the file, frozen, unknown keys ignored so that an operator may be newer."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+
+class TenantSection(Section):
+    """Whom this app serves."""
+
+    id: UUID
+    name: str
+    display_name: str
+    region: str
+
+
+class Listen(Section):
+    """Where HTTPS is served."""
+
+    host: str = "0.0.0.0"  # noqa: S104  # inside the pod; the network policy decides who reaches it
+    port: int = 8443
+    cert_file: Path
+    key_file: Path
+
+
+class DatabaseUser(Section):
+    """A role of the tenant's own PostgreSQL."""
+
+    user: str
+    password_file: Path
+
+
+class DatabaseSection(Section):
+    """The tenant's own PostgreSQL server, TLS verified."""
+
+    host: str
+    port: int = 5432
+    name: str = "app"
+    ca_file: Path
+    app: DatabaseUser
+    audit_writer: DatabaseUser
+    owner: DatabaseUser | None = None
+    pool_size: int = Field(default=8, ge=2, le=64)
+
+
+class VaultSection(Section):
+    """The tenant's keys."""
+
+    address: str
+    ca_file: Path | None = None
+    auth_mount: str = "jwt"
+    role: str
+    transit_mount: str = "transit"
+    key: str
+    signing_key: str
+    token_file: Path
+
+
+class AuditSection(Section):
+    """Where the trail is delivered, and how long changes go on while that is away."""
+
+    url: str
+    ca_file: Path
+    log: str
+    token_file: Path
+    max_lag_seconds: int = Field(default=120, ge=0, description="0: no change while anything waits for delivery.")
+
+
+class GroupRole(Section):
+    """Members of a directory group have a role."""
+
+    group: str
+    role: Role
+
+
+class LdapSection(Section):
+    """The customer's directory."""
+
+    url: str
+    start_tls: bool = Field(default=False, alias="startTLS")
+    base_dn: str = Field(alias="baseDN")
+    user_attribute: str = "uid"
+    bind_dn_file: Path = Field(alias="bindDNFile")
+    password_file: Path
+    ca_file: Path
+    groups: tuple[GroupRole, ...]
+
+
+class SessionsSection(Section):
+    """How long a sign-in lasts (11.10(d))."""
+
+    idle_seconds: int = Field(default=900, ge=60, le=86400)
+    absolute_seconds: int = Field(default=43200, ge=300, le=86400 * 7)
+    max_concurrent: int = Field(default=3, ge=1, le=100)
+
+
+class UploadsSection(Section):
+    """What may be uploaded."""
+
+    max_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, le=512 * 1024 * 1024)
+
+
+class SystemSection(Section):
+    """What is running, as the operator deployed it."""
+
+    image: str = "unknown"
+    version: str = "unknown"
+
+
+class Settings(Section):
+    """All of it."""
+
+    tenant: TenantSection
+    hostname: str
+    listen: Listen
+    database: DatabaseSection
+    vault: VaultSection
+    audit: AuditSection
+    ldap: LdapSection
+    sessions: SessionsSection = SessionsSection()
+    uploads: UploadsSection = UploadsSection()
+    system: SystemSection = SystemSection()
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the configuration file that CLOISTER_APP_CONFIG names.
+
+    Raises OSError when it cannot be read and pydantic's ValidationError, naming each field, when it is wrong.
+    """
+    path = Path(environ.get("CLOISTER_APP_CONFIG", DEFAULT_PATH))
+    return Settings.model_validate(json.loads(path.read_text(encoding="utf-8")))
+
+
+def read_secret(path: Path) -> str:
+    """Return a mounted secret, without the newline that editors add."""
+    return path.read_text(encoding="utf-8").rstrip("\r\n")

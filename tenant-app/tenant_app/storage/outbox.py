@@ -1,0 +1,120 @@
+"""The trail in the tenant's own database: append by function only, read in order, receipts beside it (11.10(e))."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from tenant_app.domain.audit import Entry, stamp
+from tenant_app.storage.database import Conn, Row
+
+GENESIS = hashlib.sha256(b"").digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One stored entry. `log_index` and `leaf_hash` are there once the audit service acknowledged it."""
+
+    seq: int
+    id: UUID
+    at: datetime
+    actor: str
+    action: str
+    object_type: str
+    object_id: str
+    result: str
+    sealed: bytes
+    hash: bytes
+    log_index: int | None = None
+    leaf_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What the audit service answered for one entry."""
+
+    seq: int
+    log_index: int
+    leaf_hash: str
+
+
+async def append(conn: Conn, entry: Entry, sealed: bytes) -> int:
+    """Append one entry and return its sequence number. Last in a transaction: the chain's head stays locked until commit."""
+    cursor = await conn.execute(
+        "SELECT audit_append(%s, %s, %s, %s, %s, %s, %s, %s) AS seq",
+        (
+            entry.id,
+            entry.at,
+            entry.actor.sub,
+            entry.action.value,
+            entry.object.type,
+            entry.object.id,
+            entry.result,
+            sealed,
+        ),
+    )
+    row = await cursor.fetchone()
+    return int(row["seq"]) if row else -1
+
+
+async def of_object(conn: Conn, object_id: str, *, limit: int = 1000) -> list[Link]:
+    """Return an object's entries, newest first."""
+    cursor = await conn.execute(
+        "SELECT o.*, r.log_index, r.leaf_hash FROM audit_outbox o LEFT JOIN audit_receipts r USING (seq)"
+        " WHERE o.object_id = %s ORDER BY o.seq DESC LIMIT %s",
+        (object_id, limit),
+    )
+    return [Link(**row) for row in await cursor.fetchall()]
+
+
+async def since(conn: Conn, seq: int, *, limit: int) -> list[Link]:
+    """Return entries from `seq` on, in order."""
+    cursor = await conn.execute(
+        "SELECT o.*, r.log_index, r.leaf_hash FROM audit_outbox o LEFT JOIN audit_receipts r USING (seq)"
+        " WHERE o.seq >= %s ORDER BY o.seq LIMIT %s",
+        (seq, limit),
+    )
+    return [Link(**row) for row in await cursor.fetchall()]
+
+
+async def undelivered(conn: Conn, *, limit: int) -> list[Link]:
+    """Return the oldest entries without a receipt. Delivery is in order, so they all follow the last receipt."""
+    cursor = await conn.execute("SELECT coalesce(max(seq), -1) + 1 AS seq FROM audit_receipts")
+    row = await cursor.fetchone()
+    return await since(conn, row["seq"] if row else 0, limit=limit)
+
+
+async def oldest_undelivered(conn: Conn) -> tuple[datetime | None, int]:
+    """Return when the oldest waiting entry was made and how many wait."""
+    cursor = await conn.execute(
+        "SELECT min(at) AS at, count(*) AS waiting FROM audit_outbox"
+        " WHERE seq > (SELECT coalesce(max(seq), -1) FROM audit_receipts)"
+    )
+    row: Row = await cursor.fetchone() or {}
+    return row.get("at"), int(row.get("waiting") or 0)
+
+
+async def chain_id(conn: Conn) -> UUID:
+    """Return the id that names this chain to the audit service."""
+    cursor = await conn.execute("SELECT chain FROM chain_head")
+    row = await cursor.fetchone()
+    if row is None:
+        raise LookupError("the chain has no head: the schema was never migrated")
+    return UUID(str(row["chain"]))
+
+
+async def keep_receipts(conn: Conn, receipts: Sequence[Receipt]) -> None:
+    """Store receipts; one that is there already stays as it is."""
+    async with conn.cursor() as cursor:
+        await cursor.executemany(
+            "INSERT INTO audit_receipts (seq, log_index, leaf_hash) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            [(receipt.seq, receipt.log_index, receipt.leaf_hash) for receipt in receipts],
+        )
+
+
+def link_hash(previous: bytes, link: Link) -> bytes:
+    """Return the hash that `link` must have after `previous`: the same sum that the database function computes."""
+    words = "\x1f".join([stamp(link.at), link.actor, link.action, link.object_type, link.object_id, link.result])
+    head = previous + link.seq.to_bytes(8, "big", signed=True) + link.id.bytes
+    return hashlib.sha256(head + words.encode() + hashlib.sha256(link.sealed).digest()).digest()

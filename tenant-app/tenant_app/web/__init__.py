@@ -1,0 +1,1 @@
+"""HTTP: routes, templates, static files. Decides nothing; asks the services."""

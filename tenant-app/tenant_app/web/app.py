@@ -1,0 +1,67 @@
+"""The web application: routes behind the guard, probes beside it, background work in its lifespan."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from tenant_app.errors import AppError
+from tenant_app.factory import App
+from tenant_app.web import pages_documents, pages_session
+from tenant_app.web.guard import as_route
+from tenant_app.web.headers import StrictHeaders
+from tenant_app.web.metrics import metrics
+from tenant_app.web.probes import healthz, readyz
+from tenant_app.web.problems import on_app_error, on_defect, on_http_error
+
+STATIC = Path(__file__).parent / "static"
+PAGES = [*pages_session.PAGES, *pages_documents.PAGES]
+
+
+class _Static(StaticFiles):
+    """Static files: their addresses carry a digest, so they may be kept for ever."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Answer a file with its cache header."""
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
+
+def create(app: App) -> Starlette:
+    """Return the ASGI application that serves `app`."""
+
+    @asynccontextmanager
+    async def lifespan(_web: Starlette) -> AsyncIterator[None]:
+        await app.database.open()
+        work = [asyncio.create_task(app.relay.run()), asyncio.create_task(app.watch.run())]
+        try:
+            yield
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+            await app.close()
+
+    web = Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics),
+            Mount("/static", _Static(directory=STATIC)),
+            *(as_route(page) for page in PAGES),
+        ],
+        middleware=[Middleware(StrictHeaders)],
+        exception_handlers={AppError: on_app_error, HTTPException: on_http_error, Exception: on_defect},
+        lifespan=lifespan,
+    )
+    web.state.cloister = app
+    return web

@@ -1,0 +1,156 @@
+"""Pages of documents: list, upload, one document, its versions, its trail."""
+
+from urllib.parse import quote
+from uuid import UUID
+
+from starlette.responses import RedirectResponse, Response
+
+from tenant_app.domain.access import Right
+from tenant_app.domain.documents import Kind, checked_metadata
+from tenant_app.domain.media import ACCEPTED, BY_NAME
+from tenant_app.errors import Conflict, InvalidInput, NotFound
+from tenant_app.services.documents import PAGE
+from tenant_app.web.guard import Access, Page
+from tenant_app.web.render import render
+from tenant_app.web.visit import Visit
+
+_SEE_OTHER = 303
+_PREVIEW_LIMIT = 256 * 1024
+
+
+async def home(visit: Visit) -> Response:
+    """Show what the person can work with; an administrator without content rights sees only that."""
+    if not visit.may(Right.VIEW):
+        return render(visit, "home_no_content.html")
+    return await list_page(visit)
+
+
+async def list_page(visit: Visit) -> Response:
+    """Show documents, newest first."""
+    before = visit.request.query_params.get("before", "")
+    found = await visit.app.documents.page(visit.caller, before=int(before) if before.isdigit() else None)
+    more = found[-1].number if len(found) == PAGE else None
+    return render(visit, "documents.html", documents=found, more=more, first=not before)
+
+
+async def upload_page(visit: Visit) -> Response:
+    """Show the form for a new document."""
+    return _upload_form(visit)
+
+
+async def upload(visit: Visit) -> Response:
+    """Store a new document and go to it."""
+    try:
+        metadata = checked_metadata(
+            title=visit.text("title"),
+            kind=visit.text("kind"),
+            project=visit.text("project"),
+            reference=visit.text("reference"),
+        )
+        document = await visit.app.documents.create(visit.caller, metadata, await visit.upload("file"))
+    except InvalidInput as error:
+        return _upload_form(visit, error=error)
+    return RedirectResponse(f"/documents/{document.id}", _SEE_OTHER)
+
+
+async def document_page(visit: Visit) -> Response:
+    """Show a document: the newest version, all versions, what happened lately."""
+    return await _document_page(visit)
+
+
+async def add_version(visit: Visit) -> Response:
+    """Store a new version and show the document again."""
+    document = _id(visit)
+    expected = visit.text("expected")
+    try:
+        await visit.app.documents.add_version(
+            visit.caller,
+            document,
+            await visit.upload("file"),
+            visit.text("reason"),
+            int(expected) if expected.isdigit() else 0,
+        )
+    except (InvalidInput, Conflict) as error:
+        return await _document_page(visit, error=error)
+    return RedirectResponse(f"/documents/{document}", _SEE_OTHER)
+
+
+async def content(visit: Visit) -> Response:
+    """Answer a version's original bytes, to be shown in the page or saved."""
+    number = visit.request.path_params["number"]
+    download = visit.request.query_params.get("download") == "1"
+    version, body = await visit.app.documents.read(visit.caller, _id(visit), number, download=download)
+    known = BY_NAME.get(version.media_type)
+    inline = bool(known and known.inline) and not download
+    plain = version.media_type.startswith("text/")
+    headers = {
+        "Content-Disposition": f"{'inline' if inline else 'attachment'}; filename*=UTF-8''{quote(version.file_name)}",
+        "Digest": f"sha-256={version.sha256}",
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'",
+        "X-Frame-Options": "SAMEORIGIN",
+    }
+    media_type = f"{version.media_type}; charset=utf-8" if plain else version.media_type
+    return Response(body, media_type=media_type, headers=headers)
+
+
+async def trail_page(visit: Visit) -> Response:
+    """Show everything that happened to a document, old and new side by side."""
+    document = _id(visit)
+    entries = await visit.app.documents.trail(visit.caller, document)
+    found, _ = await visit.app.documents.open(visit.caller, document)
+    return render(visit, "trail.html", document=found, entries=entries)
+
+
+async def _document_page(visit: Visit, *, error: InvalidInput | Conflict | None = None) -> Response:
+    document, versions = await visit.app.documents.open(visit.caller, _id(visit))
+    return render(
+        visit,
+        "document.html",
+        status=error.status if error else 200,
+        document=document,
+        versions=versions,
+        error=error,
+        accept=",".join(sorted(ACCEPTED)),
+        preview=_preview(document.latest.media_type),
+        reason=visit.text("reason"),
+    )
+
+
+def _preview(media_type: str) -> str:
+    known = BY_NAME.get(media_type)
+    if known is None or not known.inline:
+        return ""
+    return "image" if media_type.startswith("image/") else "frame"
+
+
+def _upload_form(visit: Visit, *, error: InvalidInput | None = None) -> Response:
+    return render(
+        visit,
+        "upload.html",
+        status=error.status if error else 200,
+        error=error,
+        kinds=[kind.value for kind in Kind],
+        accept=",".join(sorted(ACCEPTED)),
+        max_bytes=visit.app.documents.max_bytes,
+        given={name: visit.text(name) for name in ("title", "kind", "project", "reference")},
+    )
+
+
+def _id(visit: Visit) -> UUID:
+    try:
+        return UUID(visit.request.path_params["document"])
+    except ValueError as error:
+        raise NotFound("There is no such document.") from error
+
+
+PAGES = [
+    Page(method="GET", path="/", needs=Access.SIGNED_IN, handler=home),
+    Page(method="GET", path="/documents", needs=Right.VIEW, handler=list_page),
+    Page(method="GET", path="/upload", needs=Right.AUTHOR, handler=upload_page),
+    Page(method="POST", path="/upload", needs=Right.AUTHOR, handler=upload),
+    Page(method="GET", path="/documents/{document}", needs=Right.VIEW, handler=document_page),
+    Page(method="POST", path="/documents/{document}/versions", needs=Right.AUTHOR, handler=add_version),
+    Page(method="GET", path="/documents/{document}/versions/{number:int}/content", needs=Right.VIEW, handler=content),
+    Page(method="GET", path="/documents/{document}/trail", needs=Right.VIEW, handler=trail_page),
+]

@@ -1,0 +1,93 @@
+"""Sign-in and sign-out."""
+
+from urllib.parse import urlsplit
+
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from tenant_app.domain.ids import new_token
+from tenant_app.errors import AppError, DependencyAway, NotSignedIn, SignInRefused
+from tenant_app.web.guard import Access, Page, admit
+from tenant_app.web.render import render
+from tenant_app.web.visit import FORM_COOKIE, SESSION_COOKIE, Visit
+
+_SEE_OTHER = 303
+
+
+def safe_next(target: str) -> str:
+    """Return a path of this site to go on to; anything that could lead elsewhere becomes the home page."""
+    parts = urlsplit(target)
+    usable = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+    return target if usable and target.isprintable() else "/"
+
+
+async def sign_in_page(visit: Visit) -> Response:
+    """Show the form, or go on when there is a live session."""
+    try:
+        await admit(visit.request, visit.app, Access.SIGNED_IN)
+    except NotSignedIn:
+        return _form(visit, message=visit.request.query_params.get("why", ""))
+    return RedirectResponse(safe_next(visit.request.query_params.get("next", "/")), _SEE_OTHER)
+
+
+async def sign_in(visit: Visit) -> Response:
+    """Open a session; the token is new at every sign-in, so one planted before is worth nothing."""
+    typed = visit.text("account")
+    try:
+        token, _ = await visit.app.sessions.sign_in(typed, visit.text("password"), visit.client)
+    except (SignInRefused, DependencyAway) as error:
+        return _form(visit, error=error, typed=typed, status=error.status)
+    response = RedirectResponse(safe_next(visit.text("next") or "/"), _SEE_OTHER)
+    _set_cookie(response, SESSION_COOKIE, token)
+    response.delete_cookie(FORM_COOKIE, path="/", secure=True, httponly=True, samesite="strict")
+    return response
+
+
+async def sign_out(visit: Visit) -> Response:
+    """End the session and forget its cookie."""
+    await visit.app.sessions.sign_out(visit.caller.session, visit.client.request)
+    response = RedirectResponse("/sign-in?why=out", _SEE_OTHER)
+    response.delete_cookie(SESSION_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+    response.headers["Clear-Site-Data"] = '"cache"'
+    return response
+
+
+async def session_state(_visit: Visit) -> Response:
+    """Answer that the session lives, which asking has just prolonged."""
+    return JSONResponse({"live": True})
+
+
+def _form(
+    visit: Visit, *, error: AppError | None = None, message: str = "", typed: str = "", status: int = 200
+) -> Response:
+    token = visit.request.cookies.get(FORM_COOKIE) or new_token()
+    target = visit.text("next") or visit.request.query_params.get("next", "/")
+    response = render(
+        visit,
+        "sign_in.html",
+        status=status,
+        token=token,
+        error=error,
+        message=_WHY.get(message, ""),
+        typed=typed,
+        target=safe_next(target),
+    )
+    response.set_cookie(FORM_COOKIE, token, path="/", secure=True, httponly=True, samesite="strict", max_age=3600)
+    return response
+
+
+# Lax, not strict: a link in an e-mail to a document must open it for whoever is signed in; forms have their own token.
+def _set_cookie(response: Response, name: str, value: str) -> None:
+    response.set_cookie(name, value, path="/", secure=True, httponly=True, samesite="lax")
+
+
+_WHY = {
+    "out": "You are signed out.",
+    "ended": "Your session is over. Please sign in again.",
+}
+
+PAGES = [
+    Page(method="GET", path="/sign-in", needs=Access.PUBLIC, handler=sign_in_page),
+    Page(method="POST", path="/sign-in", needs=Access.PUBLIC, handler=sign_in),
+    Page(method="GET", path="/session", needs=Access.SIGNED_IN, handler=session_state),
+    Page(method="POST", path="/sign-out", needs=Access.SIGNED_IN, handler=sign_out),
+]
