@@ -124,12 +124,10 @@ def _role(ctx: Context, account: str) -> dict[str, Any]:
     }
 
 
-def keys_ready(seen: Observed) -> bool:
+def keys_ready(ctx: Context, seen: Observed) -> bool:
     """Gate for whatever needs the keys: every key, policy and role of the tenant was seen to exist."""
-    found = [(key.kind, value) for key, value in seen.external.items() if key.system == "vault"]
-    made = [kind for kind, value in found if isinstance(value, Mapping)]
-    wanted = 2 + 2 * len(SERVICE_ACCOUNTS)
-    return len(made) == len(found) and len(made) >= wanted
+    wanted = [one.key for one in desired(ctx) if isinstance(one, External)]
+    return all(isinstance(seen.external.get(key), Mapping) for key in wanted)
 
 
 def checks(ctx: Context, seen: Observed) -> Sequence[Finding]:
