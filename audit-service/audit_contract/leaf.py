@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from audit_contract.canonical import CanonicalError, read_canonical
+from audit_contract.canonical import CanonicalError, encode_plain, read_canonical
 from audit_contract.tiles import MAX_ENTRY
 
 LEAF_VERSION: Final = 1
@@ -63,6 +63,11 @@ class Leaf:
     def received(self) -> str:
         """Return when the service took it in; such times of one log never go back."""
         return str(self.data["t"]["recv"])
+
+    @property
+    def clock(self) -> bytes:
+        """Return what the service's kernel said of its clock, as canonical bytes."""
+        return encode_plain(self.data["t"]["clock"])
 
     @property
     def action(self) -> str:
@@ -120,9 +125,12 @@ def _check_shape(leaf: Leaf) -> None:
     """Touch every field a verifier relies on, so that what is read later is there and of its type."""
     texts = [leaf.data["id"], leaf.data["log"], *leaf.source, leaf.data["t"]["event"], leaf.data["t"]["recv"]]
     texts += [leaf.data["action"], leaf.data["phase"], leaf.data["actor"]["sub"], leaf.data["object"]["type"]]
+    texts += [leaf.data["object"]["id"]]
     texts += [value for _, value in leaf.commitments()]
     if leaf.prev is not None:
         texts.append(leaf.prev)
     seq = leaf.data["src"]["seq"]
     if not all(isinstance(text, str) for text in texts) or type(seq) is not int or seq < 0:
         raise TypeError("text and numbers must be where version 1 has them")
+    if leaf.data["t"]["clock"].keys() != {"error_us", "synchronised"}:
+        raise ValueError("t.clock")

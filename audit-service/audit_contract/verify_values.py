@@ -11,6 +11,7 @@ ERASE = "audit:value:erase"
 
 
 def check_values(report: Report, bundle: Bundle, leaves: list[Leaf | None]) -> None:
+    """Check every value file; note in the report what is missing, altered, doubled, or gone without a recorded act."""
     for number, member in enumerate(bundle.value_members()):
         start = number * WIDTH
         wanted = [

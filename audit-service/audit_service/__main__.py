@@ -1,0 +1,58 @@
+"""`python -m audit_service serve | migrate | keygen`."""
+
+import argparse
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvloop
+
+from audit_service import keyring, settings
+from audit_service.serve import serve
+from audit_service.store.migrate import migrate
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as JSON."""
+        said = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            said["error"] = self.formatException(record.exc_info)
+        return json.dumps(said, ensure_ascii=False)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command."""
+    parser = argparse.ArgumentParser(prog="audit_service", description="Cloister's audit service.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="serve; settings in the file CLOISTER_AUDIT_CONFIG names")
+    commands.add_parser("migrate", help="bring the database up to date, as its superuser")
+    keygen = commands.add_parser("keygen", help="make the keys that are not there yet")
+    keygen.add_argument("--out", type=Path, required=True, help="folder for ed25519.pem, ml-dsa-44.pem, sealing.key")
+    chosen = parser.parse_args(arguments)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    match chosen.command:
+        case "serve":
+            uvloop.run(serve(settings.load()))
+        case "migrate":
+            uvloop.run(migrate(settings.load().database))
+        case _:
+            for file in keyring.generate(chosen.out):
+                logging.getLogger(__name__).info("made %s", file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The calls of docs/contracts.md: who may make them, and what they answer."""

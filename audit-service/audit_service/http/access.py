@@ -1,0 +1,38 @@
+"""Who may do what. Pure: each question is a function of the caller and the log."""
+
+from audit_contract.entry import Source
+from audit_service.http.errors import ApiError
+from audit_service.http.identity import Caller
+from audit_service.settings import Identity
+from audit_service.store.records import LogRecord
+
+# What a tenant's service accounts may say they are. The rest of them, and nobody else, are jobs.
+_TENANT_KINDS = {"app": "app", "auditor": "auditor"}
+
+
+def check_operator(caller: Caller, identity: Identity) -> None:
+    """Refuse everyone but the operator. Raises ApiError 403."""
+    if caller.subject != identity.operator:
+        raise ApiError(403, f"{caller.subject} is not the operator")
+
+
+def may_read(caller: Caller, log: LogRecord, identity: Identity) -> bool:
+    """Tell whether the caller is a reader of this log."""
+    if caller.subject == identity.operator or caller.subject in identity.platform_auditors:
+        return True
+    return log.kind == "tenant" and caller.namespace == log.namespace and caller.account == "auditor"
+
+
+def check_append(caller: Caller, log: LogRecord, source: Source, identity: Identity) -> None:
+    """Refuse a source that is not the caller's own or not entitled to this log. Raises ApiError 403."""
+    if caller.subject == identity.operator:
+        kinds = {"operator", "admission"}
+    elif log.kind == "tenant" and caller.namespace == log.namespace:
+        kinds = {_TENANT_KINDS.get(caller.account, "job")}
+    else:
+        raise ApiError(403, f"{caller.subject} may not write to {log.name}")
+    if source.kind not in kinds:
+        raise ApiError(403, f"src.kind: {caller.subject} is not a source of kind {source.kind} in {log.name}")
+    account, pod, *_ = source.id.split("/")
+    if account != caller.account or (caller.pod and pod != caller.pod):
+        raise ApiError(403, f"src.id: {caller.subject} writes as {caller.account}/{caller.pod or '<pod uid>'}")

@@ -1,0 +1,51 @@
+"""The calls and their paths."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from audit_service.http import entries, logs, probes, proofs
+from audit_service.http.append import AppendEndpoint
+from audit_service.http.errors import ApiError, handle
+from audit_service.http.state import State
+from audit_service.log.batch import SequenceError
+from audit_service.store.errors import StoreError
+
+_LOG = "/v1/logs/{log}"
+
+
+def build(state: State) -> Starlette:
+    """Return the application. The writer runs as long as it does."""
+    routes = [
+        Route(f"{_LOG}/entries", AppendEndpoint(), methods=["POST"]),
+        Route(f"{_LOG}/entries", entries.list_entries, methods=["GET"]),
+        Route(f"{_LOG}/checkpoint", proofs.get_checkpoint),
+        Route(f"{_LOG}/tile/{{path:path}}", proofs.get_tile),
+        Route(f"{_LOG}/proof", proofs.get_proof),
+        Route(f"{_LOG}/consistency", proofs.get_consistency),
+        Route(f"{_LOG}/export", entries.export),
+        Route(_LOG, logs.put_log, methods=["PUT"]),
+        Route(_LOG, logs.get_log, methods=["GET"]),
+        Route("/v1/logs", logs.list_logs),
+        Route("/healthz", probes.healthz),
+        Route("/readyz", probes.readyz),
+        Route("/metrics", probes.metrics),
+    ]
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        writing = asyncio.create_task(state.writer.run())
+        try:
+            yield
+        finally:
+            writing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await writing
+
+    handlers = dict.fromkeys((ApiError, SequenceError, StoreError, Exception), handle)
+    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+    app.state.service = state
+    return app

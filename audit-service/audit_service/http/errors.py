@@ -1,0 +1,44 @@
+"""What a caller is told when something cannot be done: a status, a sentence, and facts it can act on."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from audit_service.log.batch import BusyError, OtherBodyError, OutOfStepError
+from audit_service.metrics import REFUSED
+from audit_service.store.errors import DamagedError, StoreError
+
+_RETRY_AFTER = {"Retry-After": "1"}
+
+
+class ApiError(Exception):
+    """An answer other than success."""
+
+    def __init__(self, status: int, text: str, **facts: object) -> None:
+        super().__init__(text)
+        self.status = status
+        self.facts = facts
+
+
+def translate(error: Exception) -> ApiError:
+    """Return what an error means to the caller."""
+    match error:
+        case ApiError():
+            return error
+        case OutOfStepError():
+            return ApiError(409, str(error), expected=error.expected, recorded=list(error.recorded))
+        case OtherBodyError():
+            return ApiError(409, str(error))
+        case DamagedError():
+            return ApiError(500, str(error))
+        case BusyError() | StoreError():
+            return ApiError(503, str(error))
+        case _:
+            return ApiError(500, "an error of the audit service; its log says more")
+
+
+async def handle(_: Request, error: Exception) -> Response:
+    """Answer an error (Starlette's exception handler)."""
+    said = translate(error)
+    REFUSED.labels(status=str(said.status)).inc()
+    headers = _RETRY_AFTER if said.status == 503 else None  # noqa: PLR2004  # HTTP's own number
+    return JSONResponse({"error": str(said), **said.facts}, said.status, headers)

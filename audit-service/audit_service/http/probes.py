@@ -1,0 +1,45 @@
+"""`/healthz`, `/readyz`, `/metrics`: plain, for anyone."""
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from audit_service.http.state import State
+from audit_service.metrics import DAMAGED, LAG, LOGS
+from audit_service.store.errors import StoreError
+
+
+async def healthz(_: Request) -> Response:
+    """Say that the process answers."""
+    return PlainTextResponse("ok\n")
+
+
+async def readyz(request: Request) -> Response:
+    """Say whether entries can be recorded: the database answers, this process is the writer, no log is damaged."""
+    state: State = request.app.state.service
+    checks = {
+        "database": "ok",
+        "writer": "ok" if state.writer.is_writer else "another process, or none yet",
+        "logs": "ok",
+    }
+    try:
+        await state.reading.ping()
+    except StoreError as error:
+        checks["database"] = str(error)
+    if state.writer.is_writer and state.writer.desk.integrator.damaged:
+        checks["logs"] = "; ".join(state.writer.desk.integrator.damaged.values())
+    ready = all(said == "ok" for said in checks.values())
+    return JSONResponse({"ready": ready, **checks}, 200 if ready else 503)
+
+
+async def metrics(request: Request) -> Response:
+    """Return the metrics, with what only the store knows asked for now."""
+    state: State = request.app.state.service
+    try:
+        sizes = await state.reading.sizes()
+    except StoreError:
+        sizes = {}
+    LOGS.set(len(sizes))
+    LAG.set(sum(durable - signed for durable, signed in sizes.values()))
+    DAMAGED.set(len(state.writer.desk.integrator.damaged) if state.writer.is_writer else 0)
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,29 @@
+"""What the calls work with."""
+
+from dataclasses import dataclass
+
+from audit_service.http.errors import ApiError
+from audit_service.http.identity import TokenChecker
+from audit_service.log.books import Books
+from audit_service.log.writer import Writer
+from audit_service.settings import Settings
+from audit_service.store.reading import ReadingStore
+from audit_service.store.records import LogRecord
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One for the process."""
+
+    settings: Settings
+    reading: ReadingStore
+    books: Books
+    writer: Writer
+    tokens: TokenChecker
+
+    async def find_log(self, name: str) -> LogRecord:
+        """Return the log with this name. Raises ApiError 404."""
+        found = await self.books.find(name)
+        if found is None:
+            raise ApiError(404, f"there is no log {name}")
+        return found

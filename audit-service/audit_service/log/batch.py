@@ -1,0 +1,69 @@
+"""What waits to be sequenced, and the answers it can get."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from audit_contract.entry import Draft
+from audit_contract.form import Unplaced
+from audit_service.store.records import LogRecord
+
+
+class SequenceError(Exception):
+    """A request that was not sequenced; nothing of it is durable."""
+
+
+class OutOfStepError(SequenceError):
+    """The drafts' numbers are not the ones that come next for their source. `recorded` are ids the log already has."""
+
+    def __init__(self, expected: int, recorded: Sequence[str]) -> None:
+        super().__init__(f"src.seq: {expected} is expected next")
+        self.expected = expected
+        self.recorded = tuple(recorded)
+
+
+class OtherBodyError(SequenceError):
+    """The log has an entry with this id and another body."""
+
+
+class BusyError(SequenceError):
+    """Too much is waiting, or this process is not the writer: come again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One draft, ready but for its place. Its values (field number, sealed bytes) lie beside it."""
+
+    draft: Draft
+    unplaced: Unplaced
+    seq: int
+    values: tuple[tuple[int, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where an entry is."""
+
+    id: str
+    index: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer to a request: a place a draft, and the source's next number."""
+
+    placed: tuple[Placed, ...]
+    next: int
+
+
+@dataclass(eq=False, slots=True)
+class Request:
+    """Drafts of one source for one log, all or none of which become durable. An own entry is numbered by the service."""
+
+    log: LogRecord
+    kind: str
+    source: str
+    items: tuple[Item, ...]
+    numbered: bool = True
+    answer: "asyncio.Future[Outcome]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())

@@ -1,0 +1,183 @@
+"""Being the one writer: take the lease, write, and give up at once when it is lost.
+
+The lease is a session lock of PostgreSQL, free as soon as its holder's connection is gone; the fence is a number in the same
+database that every commit checks. A second process waits and serves reads.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import asyncpg
+
+from audit_service.log.batch import BusyError
+from audit_service.log.books import Books
+from audit_service.log.clock import Clock
+from audit_service.log.integrate import Integrator
+from audit_service.log.own import OwnEntries, checkpoint_recorded, log_created, writer_started
+from audit_service.log.sealing import new_log_key
+from audit_service.log.sequence import Sequencer
+from audit_service.log.signing import first_checkpoint
+from audit_service.metrics import WRITER
+from audit_service.settings import PLATFORM_LOG, Settings
+from audit_service.store.connect import service_arguments
+from audit_service.store.errors import DuplicateError, FencedError, StoreError, translated
+from audit_service.store.reading import ReadingStore
+from audit_service.store.records import LogRecord
+from audit_service.store.writing import WritingStore, take_lease
+
+_log = logging.getLogger(__name__)
+_RETRY: Final = 0.5
+_HEARTBEAT: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the writer works with while it is the writer."""
+
+    writing: WritingStore
+    sequencer: Sequencer
+    integrator: Integrator
+    own: OwnEntries
+
+
+class Writer:
+    """`run` is one task for the life of the process; `desk` is there while this process is the writer."""
+
+    def __init__(
+        self, settings: Settings, pool: asyncpg.Pool, reading: ReadingStore, books: Books, clock: Clock
+    ) -> None:
+        self._settings, self._pool, self._reading, self._books, self._clock = settings, pool, reading, books, clock
+        self._desk: Desk | None = None
+        self._creating = asyncio.Lock()
+
+    @property
+    def desk(self) -> Desk:
+        """Return the writer's desk. Raises BusyError when another process is the writer."""
+        if self._desk is None:
+            raise BusyError("this process is not the writer")
+        return self._desk
+
+    @property
+    def is_writer(self) -> bool:
+        """Tell whether this process writes."""
+        return self._desk is not None
+
+    async def run(self) -> None:
+        """Become the writer, again and again."""
+        while True:
+            try:
+                async with self._lease() as (connection, fence):
+                    await self._write(connection, fence)
+            except (StoreError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                _log.warning("not the writer: %s: %s", type(error).__name__, error)
+            await asyncio.sleep(_RETRY)
+
+    @contextlib.asynccontextmanager
+    async def _lease(self) -> AsyncIterator[tuple[asyncpg.Connection, int]]:
+        """Wait for the lease and hold it."""
+        async with translated():
+            connection = await asyncpg.connect(**service_arguments(self._settings.database))
+        try:
+            yield connection, await _wait_for_lease(connection)
+        finally:
+            connection.terminate()  # the lock ends with the session, even when the server no longer answers
+
+    async def _write(self, connection: asyncpg.Connection, fence: int) -> None:
+        writing = WritingStore(self._pool, fence)
+        sequencer = Sequencer(self._reading, writing, self._books, self._settings.pace, self._clock)
+        integrator = Integrator(self._reading, writing, self._books, sequencer, self._settings.pace, self._clock)
+        desk = Desk(writing, sequencer, integrator, OwnEntries(sequencer, self._books, fence))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(sequencer.run())
+                tasks.create_task(integrator.run())
+                tasks.create_task(_hold(connection))
+                await self._open(desk, fence)
+                tasks.create_task(self._record_checkpoints(desk))
+                self._desk = desk
+                WRITER.set(1)
+                _log.info("this process is the writer, fence %d", fence)
+        except* (StoreError, BusyError) as errors:
+            raise FencedError(str(errors.exceptions[0])) from errors
+        finally:
+            self._desk = None
+            WRITER.set(0)
+
+    async def _open(self, desk: Desk, fence: int) -> None:
+        """Make sure that the platform's log is there, and say in it who writes now."""
+        platform = await self._books.find(PLATFORM_LOG)
+        if platform is None:
+            platform = await self._create(desk, self._record(PLATFORM_LOG, "platform", "", "", "", 0))
+        await desk.own.append(platform, writer_started(socket.gethostname(), fence, _version()))
+
+    def _record(self, name: str, kind: str, tenant: str, namespace: str, region: str, days: int) -> LogRecord:
+        origin = self._settings.origin(name)
+        sealed = new_log_key(self._books.keyring.sealing, origin)
+        return LogRecord(0, name, origin, kind, tenant, namespace, region, days, sealed)
+
+    async def create(self, name: str, tenant: str, namespace: str, region: str, days: int) -> tuple[LogRecord, bool]:
+        """Create a tenant's log, or return the one of that name and False; whether it is the same is the caller's to see."""
+        desk = self.desk
+        async with self._creating:
+            found = await self._books.find(name)
+            if found is not None:
+                if await self._reading.size(found.number) == 0:  # the process that made it ended before its first entry
+                    await desk.own.append(found, log_created(found, self._books.keyring))
+                return found, False
+            return await self._create(desk, self._record(name, "tenant", tenant, namespace, region, days)), True
+
+    async def _create(self, desk: Desk, record: LogRecord) -> LogRecord:
+        seconds = int(self._clock().timestamp())
+        with contextlib.suppress(DuplicateError):
+            signed = first_checkpoint(record.origin, self._books.keyring.signers(record.origin), seconds)
+            await desk.writing.create_log(record, signed)
+        await self._books.refresh()
+        found = await self._books.find(record.name)
+        if found is None:
+            raise StoreError(f"log {record.name} was created and is not there")
+        await desk.own.append(found, log_created(found, self._books.keyring))
+        return found
+
+    async def _record_checkpoints(self, desk: Desk) -> None:
+        """Enter every tenant log's checkpoint in the platform's log, soon after it has changed."""
+        platform = await self._books.find(PLATFORM_LOG)
+        recorded: dict[str, int] = {}
+        while platform is not None:
+            for name, signed in await self._reading.checkpoints():
+                if name != PLATFORM_LOG and signed.size and recorded.get(name) != signed.size:
+                    await desk.own.append(platform, checkpoint_recorded(name, self._settings.origin(name), signed))
+                    recorded[name] = signed.size
+            await asyncio.sleep(self._settings.pace.record_seconds)
+
+
+async def _wait_for_lease(connection: asyncpg.Connection) -> int:
+    """Ask for the lease until no other process holds it; return the new fence."""
+    while True:
+        fence = await take_lease(connection, socket.gethostname())
+        if fence is not None:
+            return fence
+        await asyncio.sleep(_RETRY)
+
+
+async def _hold(connection: asyncpg.Connection) -> None:
+    """Watch the lease's connection. Raises FencedError when it is gone."""
+    while True:
+        try:
+            async with translated():
+                await connection.fetchval("SELECT 1")
+        except StoreError as error:
+            raise FencedError(f"the lease is lost: {error}") from error
+        await asyncio.sleep(_HEARTBEAT)
+
+
+def _version() -> str:
+    try:
+        return version("cloister")
+    except PackageNotFoundError:
+        return "unpackaged"

@@ -1,0 +1,27 @@
+"""What the service measures, for Prometheus."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+APPENDED = Counter("cloister_audit_entries_total", "Entries made durable by this process.")
+REFUSED = Counter("cloister_audit_refused_total", "Appends that were not taken.", ["status"])
+ROUND_DRAFTS = Histogram(
+    "cloister_audit_round_entries", "Entries in one transaction.", buckets=(1, 4, 16, 64, 256, 1024, 4096)
+)
+ROUND_SECONDS = Histogram(
+    "cloister_audit_round_seconds",
+    "From taking a round to its commit.",
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1),
+)
+CHECKPOINTS = Counter("cloister_audit_checkpoints_total", "Checkpoints signed by this process.")
+CHECKPOINT_SECONDS = Histogram(
+    "cloister_audit_checkpoint_seconds",
+    "Reading back, hashing, signing one log.",
+    buckets=(0.002, 0.005, 0.01, 0.05, 0.25, 1, 5),
+)
+WRITER = Gauge("cloister_audit_writer", "1 when this process is the one writer.")
+LOGS = Gauge("cloister_audit_logs", "Logs there are.")
+LAG = Gauge("cloister_audit_unsigned_entries", "Durable entries that no checkpoint covers yet.")
+DAMAGED = Gauge(
+    "cloister_audit_damaged_logs",
+    "Logs that are not signed any further because what is stored is not what was written.",
+)

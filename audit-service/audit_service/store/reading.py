@@ -1,0 +1,146 @@
+"""Everything that is read."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import asyncpg
+
+from audit_contract.tiles import WIDTH, Tile
+from audit_service.store.errors import DamagedError, translated
+from audit_service.store.records import LogRecord, Signed, SourceHead, Stored, Value
+
+_LOGS: Final = "SELECT number, name, origin, kind, tenant, namespace, region, retention_days, sealed_key FROM log "
+
+
+class ReadingStore:
+    """The store as everyone may see it. Methods raise StoreUnavailableError."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def _fetch(self, query: str, *values: object) -> list[asyncpg.Record]:
+        async with translated():
+            rows: list[asyncpg.Record] = await self._pool.fetch(query, *values)
+            return rows
+
+    async def ping(self) -> None:
+        """Ask the server for an answer."""
+        await self._fetch("SELECT 1")
+
+    async def logs(self) -> list[LogRecord]:
+        """Return every log."""
+        return [LogRecord(*row) for row in await self._fetch(_LOGS + "ORDER BY number")]
+
+    async def log(self, name: str) -> LogRecord | None:
+        """Return the log with this name."""
+        rows = await self._fetch(_LOGS + "WHERE name = $1", name)
+        return LogRecord(*rows[0]) if rows else None
+
+    async def size(self, log: int) -> int:
+        """Return how many entries are durable."""
+        rows = await self._fetch("SELECT size FROM head WHERE log = $1", log)
+        size: int = rows[0]["size"]
+        return size
+
+    async def sizes(self) -> dict[int, tuple[int, int]]:
+        """Return for every log how many entries are durable, and how many its checkpoint has."""
+        rows = await self._fetch("SELECT log, head.size, checkpoint.size FROM head JOIN checkpoint USING (log)")
+        return {row[0]: (row[1], row[2]) for row in rows}
+
+    async def sources(self, log: int) -> dict[tuple[str, str], SourceHead]:
+        """Return where every source of the log stands."""
+        rows = await self._fetch("SELECT kind, id, next, last FROM source WHERE log = $1", log)
+        return {(row["kind"], row["id"]): SourceHead(row["next"], row["last"]) for row in rows}
+
+    async def known(self, log: int, ids: Sequence[str]) -> dict[str, Stored]:
+        """Return those of the ids that the log already has."""
+        rows = await self._fetch(
+            "SELECT id, index, hash, data FROM leaf WHERE log = $1 AND id = ANY($2::uuid[])", log, list(ids)
+        )
+        return {str(row["id"]): Stored(row["index"], row["hash"], row["data"]) for row in rows}
+
+    async def checkpoint(self, log: int) -> Signed:
+        """Return the last checkpoint."""
+        rows = await self._fetch("SELECT size, root, note FROM checkpoint WHERE log = $1", log)
+        return Signed(*rows[0])
+
+    async def checkpoints(self) -> list[tuple[str, Signed]]:
+        """Return every log's name and last checkpoint."""
+        rows = await self._fetch("SELECT name, size, root, note FROM checkpoint JOIN log ON number = log ORDER BY log")
+        return [(row["name"], Signed(row["size"], row["root"], row["note"])) for row in rows]
+
+    async def leaves(self, log: int, begin: int, end: int) -> list[Stored]:
+        """Return the entries from `begin` to `end` - 1. Raises DamagedError when one is missing."""
+        rows = await self._fetch(
+            "SELECT index, hash, data FROM leaf WHERE log = $1 AND index >= $2 AND index < $3 ORDER BY index",
+            log,
+            begin,
+            end,
+        )
+        if [row["index"] for row in rows] != list(range(begin, end)):
+            raise DamagedError(f"log {log}: the store has not every entry from {begin} to {end - 1}")
+        return [Stored(*row) for row in rows]
+
+    async def values(self, log: int, begin: int, end: int) -> list[Value]:
+        """Return the values beside the entries from `begin` to `end` - 1, in order."""
+        rows = await self._fetch(
+            "SELECT index, field, sealed, erased_by FROM value "
+            "WHERE log = $1 AND index >= $2 AND index < $3 ORDER BY index, field",
+            log,
+            begin,
+            end,
+        )
+        return [Value(*row) for row in rows]
+
+    async def tile(self, log: int, tile: Tile) -> bytes | None:
+        """Return a tile's hashes, full or partial; None when the log has not grown to it."""
+        if tile.width == WIDTH:
+            rows = await self._fetch(
+                "SELECT hashes FROM tile WHERE log = $1 AND level = $2 AND index = $3", log, tile.level, tile.index
+            )
+            return rows[0]["hashes"] if rows else None
+        start = tile.index * WIDTH
+        if tile.level == 0:
+            query = "SELECT hash FROM leaf WHERE log = $1 AND index >= $2 AND index < $3 ORDER BY index"
+            rows = await self._fetch(query, log, start, start + tile.width)
+        else:
+            query = "SELECT root FROM tile WHERE log = $1 AND level = $4 AND index >= $2 AND index < $3 ORDER BY index"
+            rows = await self._fetch(query, log, start, start + tile.width, tile.level - 1)
+        return b"".join(row[0] for row in rows) if len(rows) == tile.width else None
+
+    async def tiles(self, log: int, wanted: Iterable[Tile]) -> dict[Tile, bytes]:
+        """Return tiles' hashes; one that is missing is left out."""
+        found = {tile: await self.tile(log, tile) for tile in sorted(set(wanted))}
+        return {tile: data for tile, data in found.items() if data is not None}
+
+    async def find(self, log: int, begin: int, limit: int, filters: dict[str, str], size: int) -> list[int]:
+        """Return the indices of integrated entries from `begin` on that fit every filter.
+
+        Filters: actor, object_type, object_id, action (equal), since and until (event times, ISO 8601).
+        """
+        where, values = ["log = $1", "index >= $2", "index < $3"], [log, begin, size]
+        for column, value in filters.items():
+            values.append(value)  # type: ignore[arg-type]  # a text among numbers
+            where.append(_FILTERS[column].format(f"${len(values)}"))
+        # Only texts of this module and numbers enter the query; what the caller gave is in `values`.
+        query = f"SELECT index FROM finding WHERE {' AND '.join(where)} ORDER BY index LIMIT {int(limit)}"  # noqa: S608
+        return [row["index"] for row in await self._fetch(query, *values)]
+
+    async def entries(self, log: int, indices: Sequence[int]) -> list[Stored]:
+        """Return these entries, in order."""
+        rows = await self._fetch(
+            "SELECT index, hash, data FROM leaf WHERE log = $1 AND index = ANY($2::bigint[]) ORDER BY index",
+            log,
+            list(indices),
+        )
+        return [Stored(*row) for row in rows]
+
+
+_FILTERS: Final[dict[str, Any]] = {
+    "actor": "actor = {}",
+    "object_type": "object_type = {}",
+    "object_id": "object_id = {}",
+    "action": "action = {}",
+    "since": "event >= {}::text::timestamptz",
+    "until": "event < {}::text::timestamptz",
+}

@@ -1,0 +1,74 @@
+"""The rows the rest of the service speaks about."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A log's identity. `sealed_key` is the key its values are sealed with, itself sealed by the service's key."""
+
+    number: int
+    name: str
+    origin: str
+    kind: str
+    tenant: str
+    namespace: str
+    region: str
+    retention_days: int
+    sealed_key: bytes
+
+    def identity(self) -> tuple[str, str, str, str, int]:
+        """Return what a second creation must agree on."""
+        return self.kind, self.tenant, self.namespace, self.region, self.retention_days
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHead:
+    """Where one source stands in one log: its next number and the hash of its last entry (empty at the start)."""
+
+    next: int = 0
+    last: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An entry as it lies in the store."""
+
+    index: int
+    hash: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A log's last checkpoint: the note and what it says."""
+
+    size: int
+    root: bytes
+    note: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewLeaf:
+    """A leaf to be written, and the sealed values (field number, bytes) that lie beside it."""
+
+    log: int
+    index: int
+    id: str
+    hash: bytes
+    data: bytes
+    values: tuple[tuple[int, bytes], ...]
+
+    def as_values(self) -> "list[Value]":
+        """Return its values as they will be read back."""
+        return [Value(self.index, number, sealed, None) for number, sealed in self.values]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What an entry commits to: sealed, or erased by the entry with that index."""
+
+    index: int
+    field: int
+    sealed: bytes | None
+    erased_by: int | None
