@@ -1,7 +1,8 @@
 """What the reconciler and the offboarding need from the outside, as protocols. `clients` implement them; tests fake them."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -28,8 +29,11 @@ class Cluster(Protocol):
     async def create(self, manifest: Manifest) -> Manifest:
         """POST. Raises AlreadyThere."""
 
-    async def apply(self, manifest: Manifest) -> Manifest:
-        """Server-side apply with our field manager, without force. Raises Conflict."""
+    async def apply(self, manifest: Manifest, *, force: bool = False) -> Manifest:
+        """Server-side apply with our field manager. Raises Conflict, unless `force` takes the fields back."""
+
+    async def replace(self, manifest: Manifest, live: Manifest) -> Manifest:
+        """PUT over exactly the object that was seen: the only way to drop what others added."""
 
     async def delete(self, live: Manifest, *, propagation: str = "Background") -> None:
         """Delete exactly this object: preconditions on its UID and resourceVersion. An object already gone is fine."""
@@ -64,39 +68,52 @@ class OutsideSystem(Protocol):
 
 
 class Act(Protocol):
-    """One act that is about to happen: its intent is already durable when you hold this."""
+    """One act whose intent is already durable when you hold this."""
 
-    def done(self, result: str, **more: str) -> None:
-        """Say what came of it; the outcome is written when the block ends. Without a call the outcome is an error."""
+    def done(self, result: str = "ok", text: str = "") -> None:
+        """Say what came of it (ok, denied, error); the outcome is written when the block ends."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What is about to happen, or what was observed: the content of an intent, or of a single entry."""
+
+    action: str
+    """One of `audit_contract.actions.Action`."""
+    object_type: str
+    object_id: str
+    namespace: str = ""
+    reason: str = "Specification"
+    text: str = ""
+    change: Sequence[tuple[str, Any, Any]] = ()
+    """Path, old and new value; never a secret."""
+    actor: str = ""
+    """The user the API server authenticated, when the act is a person's; the operator itself otherwise."""
+
+
+PlannedAct = Planned
 
 
 class Recorder(Protocol):
-    """The audit log as the operator uses it: intent before, outcome after; Retryable when the log cannot be reached."""
+    """The audit log as the operator uses it: intent before, outcome after. Raises Retryable when it cannot be reached."""
 
     async def open_log(self, ctx: Context) -> None:
         """Make sure that the tenant's log exists."""
 
-    def acts(
-        self, log: str, planned: Iterable["PlannedAct"], *, request: str = ""
-    ) -> AbstractAsyncContextManager[Sequence[Act]]:
-        """Record the intents of several acts in one append, yield them, record the outcomes in one append."""
+    def acts(self, log: str, planned: Sequence[Planned]) -> AbstractAsyncContextManager[Sequence[Act]]:
+        """Record the intents in one append, yield one Act for each, record the outcomes in one append.
 
-    async def note(self, log: str, act: "PlannedAct", result: str = "ok") -> Mapping[str, Any]:
-        """Record one thing that happened or was observed (phase single); return its receipt."""
+        An act that was not said to be done has the outcome error.
+        """
+
+    async def note(self, log: str, observed: Planned, result: str = "ok") -> Mapping[str, Any]:
+        """Record one thing that happened or was observed (phase single); return its receipt: id, index, leafHash."""
 
     async def export(self, log: str) -> bytes:
         """Return the log's bundle, which `cloister-verify` checks offline."""
 
-
-class PlannedAct(Protocol):
-    """What an intent says."""
-
-    action: str
-    object_type: str
-    object_id: str
-    reason: str
-    text: str
-    change: Sequence[tuple[str, Any, Any]]
+    async def proof(self, log: str, index: int) -> bytes:
+        """Return the `.tlog-proof` of an entry, waiting for a checkpoint that covers it."""
 
 
 class Clock(Protocol):
@@ -104,10 +121,3 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Return the time in UTC."""
-
-
-class Watch(Protocol):
-    """A stream of what changed in the store."""
-
-    def __aiter__(self) -> AsyncIterator[ObjectKey]:
-        """Yield the key of each object that changed."""

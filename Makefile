@@ -1,0 +1,72 @@
+# Cloister. `make` lists what can be asked for; README.md tells the story.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help
+help: ## List what can be asked for
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-zA-Z_-]*:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+## ---- the two commands ------------------------------------------------------------------------------------------------
+.PHONY: demo test down
+demo: init ## Bring up the local cluster, install Cloister, onboard the example tenants
+	@$(BIN)/python -m tools.demo
+
+test: init ## Everything: lint, types, import rules, unit, cluster and end-to-end tests
+	@$(BIN)/python -m tools.check test
+
+down: ## End everything `make demo` started
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m localcluster down; else echo "nothing to end: .venv is not there"; fi
+
+## ---- set-up ----------------------------------------------------------------------------------------------------------
+.PHONY: init
+init: $(VENV)/.synced ## Python environment from the hashed lock, and the Debian packages it needs
+
+$(VENV)/.synced: requirements.lock tools/apt-packages
+	@tools/apt-install tools/apt-packages
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test "$$($(BIN)/uv --version 2>/dev/null | cut -d' ' -f2)" = "$(UV_VERSION)" || $(BIN)/pip install --quiet uv==$(UV_VERSION)
+	@echo "· Python environment from requirements.lock"
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+	@printf '%s\n' "$(CURDIR)/operator" "$(CURDIR)/audit-service" "$(CURDIR)/tenant-app" "$(CURDIR)" \
+	    > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/cloister.pth"
+	@$(BIN)/python -m tools.scripts
+	@touch $@
+
+## ---- by hand ---------------------------------------------------------------------------------------------------------
+.PHONY: env cluster images install lint type unit crds lock hooks
+env: ## Shell lines that point kubectl, helm and cloister at the local cluster: eval "$$(make -s env)"
+	@$(BIN)/python -m localcluster env
+	@echo 'export PATH="$(CURDIR)/$(VENV)/bin:$$PATH"'
+
+cluster: init ## Only the local cluster
+	@$(BIN)/python -m localcluster up
+
+images: init ## Only the images
+	@$(BIN)/python -m localcluster images
+
+install: init ## Install Cloister into the cluster that KUBECONFIG names (see README)
+	@$(BIN)/python -m tools.demo --install-only
+
+lint: init ## Style, import rules, generated files, the lock
+	@$(BIN)/python -m tools.check lint
+
+type: init ## Types
+	@$(BIN)/mypy
+
+unit: init ## Tests that need no cluster
+	@$(BIN)/pytest -q -m "not cluster and not e2e"
+
+crds: init ## Generate crds/ from the models
+	@$(BIN)/python -m tenant_operator.api.crd crds
+
+lock: init ## Resolve the dependencies anew
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --all-extras \
+	    --python-version 3.11 --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+hooks: init ## Install the pre-commit hooks
+	@$(BIN)/pre-commit install

@@ -1,0 +1,196 @@
+"""The Kubernetes API as `ports.Cluster`: reads from the store, writes by POST and by server-side apply without force."""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from tenant_operator.api.names import FIELD_MANAGER
+from tenant_operator.clients.resources import BY_KIND, OURS, resource_of
+from tenant_operator.clients.store import Store
+from tenant_operator.clients.transport import APPLY, JSON_PATCH, MERGE, Transport
+from tenant_operator.errors import Missing
+from tenant_operator.stack.part import Manifest, ObjectKey
+
+_MANAGER = {"fieldManager": FIELD_MANAGER}
+_NOT_PAYLOAD = frozenset({"apiVersion", "kind", "metadata", "status"})
+
+
+class KubernetesCluster:
+    """One API server."""
+
+    def __init__(self, transport: Transport, store: Store) -> None:
+        self.transport = transport
+        self.store = store
+
+    def get(self, key: ObjectKey) -> Manifest | None:
+        """Return an object from the store, or None."""
+        return self.store.get(key)
+
+    def list(
+        self, kind: str, *, namespace: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> list[Manifest]:
+        """Return the watched objects of a kind."""
+        wanted = (labels or {}).items()
+        return [
+            item
+            for item in self.store.of_kind(kind)
+            if (namespace is None or item["metadata"].get("namespace") == namespace)
+            and wanted <= (item["metadata"].get("labels") or {}).items()
+        ]
+
+    async def prime(self, kinds: Iterable[str]) -> None:
+        """List our own kinds once, so that nothing is judged before the regions and classes are known."""
+        for resource in OURS:
+            if resource.kind in kinds:
+                found = await self.read_list(resource.api_version, resource.kind)
+                self.store.replace(resource.kind, found)
+
+    async def read(self, key: ObjectKey) -> Manifest | None:
+        """Return an object by a live, quorum read; None when it does not exist."""
+        try:
+            found: Manifest = await self.transport.request("GET", resource_of(key).path(key))
+        except Missing:
+            return None
+        return found
+
+    async def read_list(self, api_version: str, kind: str, namespace: str | None = None) -> Sequence[Manifest]:
+        """Return all objects of a kind by a live, quorum list."""
+        resource = BY_KIND[api_version, kind]
+        found: list[Manifest] = []
+        query = {"limit": "500"}
+        while True:
+            page = await self.transport.request("GET", resource.collection(namespace or ""), query=query)
+            found += [{"apiVersion": api_version, "kind": kind, **item} for item in page["items"]]
+            token = page["metadata"].get("continue")
+            if not token:
+                return found
+            query = {"limit": "500", "continue": token}
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """POST. A third cheaper than an apply when the store says that the object is absent. Raises AlreadyThere."""
+        key = ObjectKey.of(manifest)
+        path = resource_of(key).collection(key.namespace)
+        return self._keep(await self.transport.request("POST", path, manifest, query=_MANAGER))
+
+    async def apply(self, manifest: Manifest, *, force: bool = False) -> Manifest:
+        """Server-side apply. Raises Conflict when another manager owns a field, unless `force` takes it back."""
+        key = ObjectKey.of(manifest)
+        await self._own_by_apply(key)
+        query = {**_MANAGER, "force": "true"} if force else _MANAGER
+        return self._keep(
+            await self.transport.request("PATCH", resource_of(key).path(key), manifest, content_type=APPLY, query=query)
+        )
+
+    async def _own_by_apply(self, key: ObjectKey) -> None:
+        """Turn the ownership that our POST left (operation Update) into Apply, so that an apply can drop fields.
+
+        The same move as client-go's csaupgrade; without it a field we no longer render would stay, owned by our own past.
+        """
+        kept = self.store.get(key)
+        brief = (kept or {"metadata": {}})["metadata"].get("managedFields", ())
+        if not any(_is_our_update(entry) for entry in brief):
+            return
+        live = await self.read(key)
+        if live is None:
+            return
+        entries = live["metadata"].get("managedFields", [])
+        if any(entry.get("manager") == FIELD_MANAGER and entry["operation"] == "Apply" for entry in entries):
+            moved = [entry for entry in entries if not _is_our_update(entry)]
+        else:
+            moved = [{**entry, "operation": "Apply"} if _is_our_update(entry) else entry for entry in entries]
+        patch = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
+            {"op": "replace", "path": "/metadata/managedFields", "value": moved},
+        ]
+        path = resource_of(key).path(key)
+        self._keep(await self.transport.request("PATCH", path, patch, content_type=JSON_PATCH, query=_MANAGER))
+
+    async def replace(self, manifest: Manifest, live: Manifest) -> Manifest:
+        """Set every payload field whole, over exactly the object that was seen: the way to drop what others added."""
+        key = ObjectKey.of(manifest)
+        meta = live["metadata"]
+        patch: list[dict[str, Any]] = [
+            {"op": "test", "path": "/metadata/uid", "value": meta["uid"]},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
+        ]
+        payload = [name for name in live if name not in _NOT_PAYLOAD and name not in manifest]
+        patch += [{"op": "remove", "path": f"/{name}"} for name in payload]
+        patch += [{"op": "add", "path": f"/{n}", "value": value} for n, value in manifest.items() if n not in _NOT_PAYLOAD]
+        path = resource_of(key).path(key)
+        self._keep(await self.transport.request("PATCH", path, patch, content_type=JSON_PATCH, query=_MANAGER))
+        return await self.apply(manifest, force=True)
+
+    async def delete(self, live: Manifest, *, propagation: str = "Background") -> None:
+        """Delete exactly this object: preconditions on its UID and resourceVersion. An object already gone is fine."""
+        key = ObjectKey.of(live)
+        meta = live["metadata"]
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": propagation,
+            "preconditions": {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]},
+        }
+        try:
+            await self.transport.request("DELETE", resource_of(key).path(key), body)
+        except Missing:
+            self.store.remove(live)
+
+    async def patch(self, live: Manifest, patch: Mapping[str, Any]) -> Manifest:
+        """Merge-patch exactly this object (precondition on resourceVersion)."""
+        key = ObjectKey.of(live)
+        version = live["metadata"]["resourceVersion"]
+        body = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": version}}
+        path = resource_of(key).path(key)
+        return self._keep(await self.transport.request("PATCH", path, body, content_type=MERGE, query=_MANAGER))
+
+    async def write_status(self, live: Manifest, status: Mapping[str, Any]) -> Manifest:
+        """Replace the status of exactly this object. Its single writer is the operator, so nothing of others is lost."""
+        key = ObjectKey.of(live)
+        dropped = {name: None for name in live.get("status") or {} if name not in status}
+        version = live["metadata"]["resourceVersion"]
+        body = {"metadata": {"resourceVersion": version}, "status": {**dropped, **status}}
+        path = f"{resource_of(key).path(key)}/status"
+        return self._keep(await self.transport.request("PATCH", path, body, content_type=MERGE, query=_MANAGER))
+
+    async def post_event(self, about: Manifest, kind: str, reason: str, message: str) -> None:
+        """Post a Kubernetes Event (kind Normal or Warning). Events of cluster-scoped objects live in `default`."""
+        key = ObjectKey.of(about)
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        namespace = key.namespace or "default"
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{key.name}.{uuid.uuid4().hex[:16]}", "namespace": namespace},
+            "involvedObject": {
+                "apiVersion": key.api_version,
+                "kind": key.kind,
+                "name": key.name,
+                "namespace": key.namespace,
+                "uid": about["metadata"].get("uid"),
+            },
+            "type": kind,
+            "reason": reason,
+            "message": message[:1024],
+            "eventTime": now,
+            "reportingComponent": "cloister.dev/operator",
+            "reportingInstance": "cloister-operator",
+            "action": reason,
+            "source": {"component": "cloister-operator"},
+        }
+        await self.transport.request("POST", f"/api/v1/namespaces/{namespace}/events", body)
+
+    async def logs(self, namespace: str, pod: str, container: str | None = None) -> str:
+        """Return a pod's log."""
+        query = {"container": container} if container else {}
+        text: str = await self.transport.request("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query=query)
+        return text
+
+    def _keep(self, manifest: Manifest) -> Manifest:
+        """Put an answer into the store at once: the watch's echo is then no news, and the next look sees our own write."""
+        self.store.put(manifest)
+        return manifest
+
+
+def _is_our_update(entry: Mapping[str, Any]) -> bool:
+    return entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Update" and not entry.get("subresource")

@@ -1,0 +1,107 @@
+"""The installation's own beginnings: the root seed, and the secrets of the audit service that are derived from it.
+
+Nothing of a tenant exists before this, and the audit service cannot record what it needs in order to start; so these few
+writes precede the log and are told to it by `operator:self:start`, which names their digests.
+"""
+
+import base64
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
+
+from tenant_operator.api.names import LABEL_MANAGED_BY, MANAGED_BY
+from tenant_operator.errors import AlreadyThere, Refused
+from tenant_operator.ports import Cluster
+from tenant_operator.reconcile.compare import differences
+from tenant_operator.stack.derive import Deriver
+from tenant_operator.stack.part import Manifest, ObjectKey
+
+ROOT = "cloister-root"
+_SEED_BYTES = 32
+
+
+async def root(cluster: Cluster, namespace: str) -> Deriver:
+    """Return the deriver of this installation; make its seed when there is none. Two starts at once agree on one seed."""
+    key = ObjectKey("v1", "Secret", namespace, ROOT)
+    found = await cluster.read(key)
+    if found is None:
+        values = {
+            "seed": base64.b64encode(os.urandom(_SEED_BYTES)).decode(),
+            "created": datetime.now(UTC).replace(microsecond=0).isoformat(),
+        }
+        try:
+            found = await cluster.create(_secret(namespace, ROOT, values, immutable=True))
+        except AlreadyThere:
+            found = await cluster.read(key)
+    values = {name: base64.b64decode(value).decode() for name, value in ((found or {}).get("data") or {}).items()}
+    try:
+        return Deriver(base64.b64decode(values["seed"], validate=True), datetime.fromisoformat(values["created"]))
+    except (KeyError, ValueError) as error:
+        said = f"Secret {namespace}/{ROOT} is damaged ({error}): restore it from a backup; every password rests on it"
+        raise Refused(said) from error
+
+
+def _secret(namespace: str, name: str, values: Mapping[str, str], **more: Any) -> Manifest:
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in sorted(values.items())}
+    metadata = {"name": name, "namespace": namespace, "labels": {LABEL_MANAGED_BY: MANAGED_BY}}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data, **more}
+
+
+def audit_secrets(derive: Deriver, namespace: str, now: datetime) -> list[Manifest]:
+    """Return the audit service's certificate, its database's, the superuser's password and the log's keys."""
+    ca = derive.ca.certificate
+
+    def tls(name: str, *hosts: str) -> Manifest:
+        pair = derive.certificate(f"platform/{name}", hosts, now)
+        return _secret(namespace, name, {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": ca})
+
+    return [
+        tls("audit-tls", f"audit.{namespace}.svc", "audit", "localhost"),
+        tls("audit-database-tls", f"audit-database.{namespace}.svc", "audit-database"),
+        _secret(
+            namespace,
+            "audit-database-superuser",
+            {"username": "postgres", "password": derive.password("platform", "postgres")},
+        ),
+        _secret(
+            namespace,
+            "audit-database-service",
+            {"username": "audit_service", "password": derive.password("platform", "audit_service")},
+        ),
+        _secret(namespace, "audit-keys", _audit_keys(derive)),
+    ]
+
+
+def _audit_keys(derive: Deriver) -> dict[str, str]:
+    pem = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    ed25519 = Ed25519PrivateKey.from_private_bytes(derive.bytes_for("audit/ed25519"))
+    ml_dsa = MLDSA44PrivateKey.from_seed_bytes(derive.bytes_for("audit/ml-dsa-44"))
+    return {
+        "ed25519.pem": ed25519.private_bytes(*pem).decode(),
+        "ml-dsa-44.pem": ml_dsa.private_bytes(*pem).decode(),
+        "sealing.key": base64.b64encode(derive.bytes_for("audit/sealing")).decode(),
+    }
+
+
+async def ensure_audit_secrets(cluster: Cluster, derive: Deriver, namespace: str) -> list[str]:
+    """Make or renew the audit service's secrets; return the names of those that were changed."""
+    changed = []
+    for wanted in audit_secrets(derive, namespace, datetime.now(UTC)):
+        live = await cluster.read(ObjectKey.of(wanted))
+        if live is None:
+            await cluster.create(wanted)
+        elif differences(wanted, live):
+            await cluster.apply(wanted, force=True)
+        else:
+            continue
+        changed.append(wanted["metadata"]["name"])
+    return changed
+
+
+RENEW_EVERY = timedelta(hours=12)
+"""How often the audit service's certificates are looked at; they change with their rotation period."""

@@ -1,0 +1,187 @@
+"""The operator at work: from what changed to who has to look, the workers, and the background duties."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from tenant_operator.api.common import API_VERSION
+from tenant_operator.api.names import LABEL_TENANT, PLATFORM_LOG
+from tenant_operator.clients.audit import AuditRecorder
+from tenant_operator.clients.cluster import KubernetesCluster
+from tenant_operator.clients.resources import OURS
+from tenant_operator.clients.watches import Watch, Watches
+from tenant_operator.errors import CloisterError
+from tenant_operator.handlers import bootstrap, metrics
+from tenant_operator.offboarding import Offboarder
+from tenant_operator.ports import Planned
+from tenant_operator.reconcile.queue import Priority, WorkQueue
+from tenant_operator.reconcile.reconciler import Reconciler
+from tenant_operator.stack.derive import Deriver
+from tenant_operator.stack.part import Manifest, ObjectKey
+
+_AUDIT_PING_SECONDS = 10.0
+_AFTER_A_BUG_SECONDS = 15.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Operator:
+    """Everything that runs, and what it runs on."""
+
+    workers: int
+    audit_namespace: str
+    cluster: KubernetesCluster
+    recorder: AuditRecorder
+    reconciler: Reconciler
+    offboarder: Offboarder
+    derive: Deriver
+    begun: Planned
+    watches: Watches | None = None
+    home_watches: list[Watch] = field(default_factory=list)
+    queue: WorkQueue = field(default_factory=WorkQueue)
+    offboardings: WorkQueue = field(default_factory=WorkQueue)
+    synced: bool = False
+    audit_up: bool = False
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def child_changed(self, key: ObjectKey, manifest: Manifest | None) -> None:
+        """Say which tenant a change of an object in its stack concerns. Nodes and volumes are seen at its next look."""
+        if key.kind in {"Node", "PersistentVolume"}:
+            return
+        labels = (manifest or {}).get("metadata", {}).get("labels") or {}
+        tenant = labels.get(LABEL_TENANT) or (key.namespace or key.name).removeprefix("tenant-")
+        self.queue.add(tenant, Priority.DRIFT)
+
+    def home_changed(self, manifest: Manifest | None) -> None:
+        """Look again when a bind secret or a CA in the operator's own namespace changed."""
+        tenant = ((manifest or {}).get("metadata", {}).get("labels") or {}).get(LABEL_TENANT)
+        if tenant:
+            self.queue.add(tenant, Priority.EDIT)
+        elif manifest is None or manifest["kind"] == "ConfigMap":
+            self._look_at_all(Priority.RESYNC)
+
+    def ours_changed(self, manifest: Manifest, *, deleted: bool) -> None:
+        """Take one of our own kinds from kopf into the store, and say who has to look."""
+        news = self.cluster.store.remove(manifest) if deleted else self.cluster.store.put(manifest)
+        if not news:
+            return
+        kind, name, spec = manifest["kind"], manifest["metadata"]["name"], manifest.get("spec", {})
+        match kind:
+            case "Tenant" | "TenantRecord":
+                self.queue.add(name, Priority.EDIT)
+            case "Region" | "TenantClass":
+                self._look_at_all(Priority.RESYNC)
+            case "TenantOffboarding":
+                self.offboardings.add(name, Priority.EDIT)
+                self.queue.add(spec.get("tenant", ""), Priority.EDIT)
+            case "TenantApproval":
+                self.offboardings.add(spec.get("offboarding", ""), Priority.EDIT)
+            case "TenantHold":
+                self._hold_changed(spec.get("tenant", ""))
+            case _:
+                pass
+
+    def _hold_changed(self, tenant: str) -> None:
+        for item in self.cluster.list("TenantOffboarding"):
+            if item["spec"]["tenant"] == tenant:
+                self.offboardings.add(item["metadata"]["name"], Priority.EDIT)
+
+    def _look_at_all(self, priority: Priority) -> None:
+        for tenant in self.cluster.list("Tenant"):
+            self.queue.add(tenant["metadata"]["name"], priority)
+
+    async def start(self) -> None:
+        """Start the watches, wait until all that exists was seen, then the workers."""
+        watches = self._watches()
+        self._spawn(watches.run(), self._ping_audit(), self._renew(), *(watch.run() for watch in self.home_watches))
+        await self.cluster.prime([resource.kind for resource in OURS])
+        await watches.synced()
+        for watch in self.home_watches:
+            await watch.synced.wait()
+        self.synced = True
+        names = {item["metadata"]["name"] for kind in ("Tenant", "TenantRecord") for item in self.cluster.list(kind)}
+        for name in names:
+            self.queue.add(name, Priority.RESYNC)
+        for item in self.cluster.list("TenantOffboarding"):
+            self.offboardings.add(item["metadata"]["name"], Priority.RESYNC)
+        self._spawn(*(self.queue.work(self._reconcile) for _ in range(self.workers)))
+        self._spawn(self.offboardings.work(self._offboard))
+        _log.info("started: %d tenants known, %d objects watched", len(names), len(self.cluster.store))
+
+    def _watches(self) -> Watches:
+        if self.watches is None:
+            raise RuntimeError("the operator was started before it was wired")
+        return self.watches
+
+    def dead(self) -> list[str]:
+        """Return the kinds whose watch is silent for too long."""
+        return self._watches().dead() if self.synced else []
+
+    def _spawn(self, *coroutines: Coroutine[Any, Any, None]) -> None:
+        self._tasks += [asyncio.create_task(coroutine) for coroutine in coroutines]
+
+    async def stop(self) -> None:
+        """Stop everything; an act under way ends with an outcome, because cancellation runs the recorder's end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.cluster.transport.close()
+
+    async def _reconcile(self, tenant: str) -> None:
+        started = time.perf_counter()
+        metrics.QUEUE.set(len(self.queue))
+        metrics.OBJECTS.set(len(self.cluster.store))
+        delay, result = _AFTER_A_BUG_SECONDS, "error"
+        try:
+            delay = await self.reconciler.reconcile(tenant)
+            result = "ok"
+        except Exception:  # a mistake of ours in one tenant must not stop the work for the others
+            _log.exception("tenant %s: a mistake in the operator", tenant)
+        metrics.RECONCILES.labels(result).inc()
+        metrics.RECONCILE_SECONDS.observe(time.perf_counter() - started)
+        known = self.cluster.get(ObjectKey(API_VERSION, "Tenant", "", tenant)) or self.reconciler.ledger.find(tenant)
+        if known:
+            self.queue.add(tenant, Priority.RESYNC, delay)
+
+    async def _offboard(self, name: str) -> None:
+        try:
+            again = await self.offboarder.reconcile(name)
+            delay = again.total_seconds() if again is not None else None
+        except CloisterError as error:
+            _log.warning("offboarding %s: %s", name, error.message)
+            delay = 5.0
+        except Exception:  # as above
+            _log.exception("offboarding %s: a mistake in the operator", name)
+            delay = _AFTER_A_BUG_SECONDS
+        if delay is not None:
+            self.offboardings.add(name, Priority.RESYNC, delay)
+
+    async def _ping_audit(self) -> None:
+        announced = False
+        while True:
+            self.heard_audit(await self.recorder.alive())
+            if self.audit_up and not announced:
+                try:
+                    await self.recorder.note(PLATFORM_LOG, self.begun)
+                    announced = True
+                except CloisterError as error:
+                    _log.warning("the start could not be recorded yet: %s", error.message)
+            await asyncio.sleep(_AUDIT_PING_SECONDS if self.audit_up and announced else 1.0)
+
+    def heard_audit(self, up: bool) -> None:  # noqa: FBT001 - a callback of one flag
+        """Note whether the audit service answers; all tenants say so at once when that changes."""
+        if up != self.audit_up:
+            self.audit_up = up
+            metrics.AUDIT_UP.set(up)
+            self._look_at_all(Priority.DRIFT)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(bootstrap.RENEW_EVERY.total_seconds())
+            try:
+                await bootstrap.ensure_audit_secrets(self.cluster, self.derive, self.audit_namespace)
+            except CloisterError as error:  # the next round tries again, long before a certificate ends
+                _log.warning("the audit service's certificates could not be looked at: %s", error.message)

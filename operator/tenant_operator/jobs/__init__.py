@@ -1,0 +1,1 @@
+"""What runs in the tenants' namespaces from the operator's image: backup, export, isolation probe."""

@@ -1,0 +1,1 @@
+"""How a stack becomes real: gather → plan → record intent → apply → check → status → record outcome."""

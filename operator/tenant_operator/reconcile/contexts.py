@@ -1,0 +1,121 @@
+"""Puts together what the parts need to know about one tenant: its Region, class, secrets, and the installation's own facts."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from pydantic import ValidationError
+
+from tenant_operator.api.common import API_VERSION
+from tenant_operator.api.names import Names
+from tenant_operator.api.reasons import Reason
+from tenant_operator.api.region import RegionSpec
+from tenant_operator.api.tenant import TenantSpec
+from tenant_operator.api.tenant_class import TenantClassSpec
+from tenant_operator.ports import Clock, Cluster
+from tenant_operator.reconcile import preflight
+from tenant_operator.stack.derive import Deriver
+from tenant_operator.stack.part import Context, Finding, Manifest, ObjectKey, Platform
+
+
+class NotReadyError(Exception):
+    """The Tenant cannot be served as it is; `finding` says why."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+
+
+@dataclass
+class Home:
+    """Secrets and ConfigMaps of the operator's own namespace, as last seen."""
+
+    cluster: Cluster
+    namespace: str
+
+    def secret(self, name: str) -> Manifest | None:
+        """Return a Secret."""
+        return self.cluster.get(ObjectKey("v1", "Secret", self.namespace, name))
+
+    def secret_values(self, name: str) -> Mapping[str, str] | None:
+        """Return a Secret's values, decoded."""
+        found = self.secret(name)
+        if found is None:
+            return None
+        return {key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
+
+    def text(self, name: str, key: str) -> str | None:
+        """Return one value of a ConfigMap."""
+        found = self.cluster.get(ObjectKey("v1", "ConfigMap", self.namespace, name))
+        return (found.get("data") or {}).get(key) if found else None
+
+
+@dataclass
+class Contexts:
+    """Builds Contexts. Raises NotReadyError with the finding that a person can act on."""
+
+    cluster: Cluster
+    home: Home
+    platform: Platform
+    derive: Deriver
+    clock: Clock
+
+    def spec(self, body: Mapping[str, object] | None) -> TenantSpec:
+        """Return a parsed spec."""
+        try:
+            return TenantSpec.model_validate(body or {})
+        except ValidationError as error:
+            said = "; ".join(f"spec.{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+            raise NotReadyError(preflight.stalled(Reason.INVALID_SPEC, said)) from error
+
+    def build(self, names: Names, spec: TenantSpec, generation: int, *, running: bool) -> Context:
+        """Return the context of one tenant."""
+        region = self._region(spec)
+        klass = self._class(spec)
+        if wrong := preflight.spec_errors(spec):
+            raise NotReadyError(wrong)
+        bind_name = spec.identity.ldap.bind_secret
+        if running and (
+            wrong := preflight.bind_secret(names.tenant, spec, self.home.secret(bind_name), self.home.namespace)
+        ):
+            raise NotReadyError(wrong)
+        return Context(
+            names=names,
+            generation=generation,
+            spec=spec,
+            region=region,
+            klass=klass,
+            platform=replace(
+                self.platform,
+                vault_ca=self._ca(region.vault.ca_bundle),
+                object_store_ca=self._ca(region.object_store.ca_bundle),
+            ),
+            derive=self.derive,
+            now=self.clock.now(),
+            running=running,
+            bind_secret=self.home.secret_values(bind_name) or {},
+        )
+
+    def _region(self, spec: TenantSpec) -> RegionSpec:
+        found = self.cluster.get(ObjectKey(API_VERSION, "Region", "", spec.region))
+        served = [item["metadata"]["name"] for item in self.cluster.list("Region")]
+        if wrong := preflight.region(spec, found, served):
+            raise NotReadyError(wrong)
+        return RegionSpec.model_validate((found or {})["spec"])
+
+    def _class(self, spec: TenantSpec) -> TenantClassSpec:
+        found = self.cluster.get(ObjectKey(API_VERSION, "TenantClass", "", spec.class_))
+        offered = [item["metadata"]["name"] for item in self.cluster.list("TenantClass")]
+        if wrong := preflight.klass(spec, found, offered):
+            raise NotReadyError(wrong)
+        return TenantClassSpec.model_validate((found or {})["spec"])
+
+    def _ca(self, reference: object) -> str:
+        name, key = getattr(reference, "name", None), getattr(reference, "key", None)
+        if not name or not key:
+            return ""
+        text = self.home.text(name, key)
+        if text is None:
+            said = f"ConfigMap {self.home.namespace}/{name} with key {key} does not exist, and the Region names it as its CA"
+            raise NotReadyError(Finding(preflight.READY, "False", Reason.WAITING, said))
+        return text

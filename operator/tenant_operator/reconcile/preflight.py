@@ -1,0 +1,71 @@
+"""What has to be right before anything is made: nothing is half made for a Tenant that cannot work."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from tenant_operator.api.names import LABEL_TENANT
+from tenant_operator.api.reasons import ConditionType, Reason
+from tenant_operator.api.tenant import TenantSpec
+from tenant_operator.stack.backup import schedule_error
+from tenant_operator.stack.network import cidr_error
+from tenant_operator.stack.part import Finding, Manifest
+
+READY = ConditionType.READY
+
+
+def stalled(reason: Reason, message: str) -> Finding:
+    """Return a finding that says a person has to change something."""
+    return Finding(READY, "False", reason, message, stalled=True)
+
+
+def region(spec: TenantSpec, found: Manifest | None, served: Sequence[str]) -> Finding | None:
+    """Return what is wrong with the Tenant's Region."""
+    if found is not None:
+        return None
+    offered = ", ".join(sorted(served)) or "none"
+    return stalled(Reason.UNKNOWN_REGION, f"no Region is named {spec.region!r}; this operator serves: {offered}")
+
+
+def klass(spec: TenantSpec, found: Manifest | None, offered: Sequence[str]) -> Finding | None:
+    """Return what is wrong with the Tenant's class."""
+    if found is not None:
+        return None
+    names = ", ".join(sorted(offered)) or "none"
+    return stalled(Reason.UNKNOWN_CLASS, f"no TenantClass is named {spec.class_!r}; there are: {names}")
+
+
+def spec_errors(spec: TenantSpec) -> Finding | None:
+    """Return what the CRD's schema cannot see: a schedule that no clock can follow, an address that is none."""
+    if error := schedule_error(spec.backup):
+        return stalled(Reason.INVALID_SCHEDULE, f"spec.backup: {error}")
+    if error := cidr_error(spec.network):
+        return stalled(Reason.INVALID_SPEC, f"spec.network: {error}")
+    try:
+        port = urlsplit(spec.identity.ldap.url).port
+    except ValueError as problem:
+        return stalled(Reason.INVALID_DIRECTORY, f"spec.identity.ldap.url: {problem}")
+    if port == 0:
+        return stalled(Reason.INVALID_DIRECTORY, "spec.identity.ldap.url: port 0 is no port")
+    return None
+
+
+def bind_secret(tenant: str, spec: TenantSpec, found: Manifest | None, namespace: str) -> Finding | None:
+    """Return what is wrong with the directory's bind secret: absent, another tenant's, or incomplete."""
+    name = spec.identity.ldap.bind_secret
+    where = f"Secret {namespace}/{name} (spec.identity.ldap.bindSecret)"
+    if found is None:
+        said = (
+            f"{where} does not exist: make it with keys bindDN, password and the CA, labelled {LABEL_TENANT}={tenant}"
+        )
+        return Finding(READY, "False", Reason.BIND_SECRET_MISSING, said)
+    labels: Mapping[str, Any] = found["metadata"].get("labels") or {}
+    if labels.get(LABEL_TENANT) != tenant:
+        return stalled(
+            Reason.BIND_SECRET_MISSING, f"{where} is not labelled {LABEL_TENANT}={tenant}: it is not this tenant's"
+        )
+    needed = ("bindDN", "password", spec.identity.ldap.tls.ca_secret_key)
+    missing = [key for key in needed if not (found.get("data") or {}).get(key)]
+    if missing:
+        return Finding(READY, "False", Reason.BIND_SECRET_MISSING, f"{where} lacks {', '.join(missing)}")
+    return None

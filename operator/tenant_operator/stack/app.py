@@ -1,0 +1,282 @@
+"""The document platform of one tenant: its configuration, its pods, its Service, and what it may reach."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from tenant_operator.api.common import seconds
+from tenant_operator.api.names import ANNOTATION_WITH
+from tenant_operator.api.reasons import ConditionType, Reason
+from tenant_operator.api.tenant import InventoryItem
+from tenant_operator.stack import keys
+from tenant_operator.stack.database import provisioned
+from tenant_operator.stack.part import Context, Desired, Evidence, Finding, Manifest, ObjectKey, Observed, Removal
+from tenant_operator.stack.pods import why_not_ready
+from tenant_operator.stack.render import (
+    config_volume,
+    container,
+    meta,
+    mount,
+    obj,
+    pod_spec,
+    secret,
+    secret_volume,
+    token_volume,
+)
+from tenant_operator.stack.text import digest
+
+NAME = "app"
+PORT = 8443
+_RUN = "/var/run/cloister"
+WAVE_CONFIG = 40
+WAVE_WORKLOAD = 50
+
+
+def image(ctx: Context) -> str:
+    """Return the app image: the one named, else the named version of ours, else the operator's own release."""
+    wanted = ctx.spec.app
+    if wanted.image:
+        return wanted.image
+    ours = ctx.platform.images.app
+    if wanted.version and wanted.version != ctx.platform.version:
+        repository = ours.partition("@")[0]
+        name, _, tag = repository.rpartition(":")
+        return f"{repository if '/' in tag or not name else name}:{wanted.version}"
+    return ours
+
+
+def version(ctx: Context) -> str:
+    """Return the version the tenant runs, as people call it."""
+    return ctx.spec.app.version or (ctx.spec.app.image if ctx.spec.app.image else ctx.platform.version)
+
+
+def _role(name: str, folder: str) -> dict[str, str]:
+    return {"user": name, "passwordFile": f"{_RUN}/{folder}/password"}
+
+
+def config(ctx: Context) -> dict[str, Any]:
+    """Return the app's configuration file (docs/contracts.md). It holds paths to secrets, never a secret."""
+    ldap, names, vault, sessions = ctx.spec.identity.ldap, ctx.names, ctx.region.vault, ctx.spec.sessions
+    return {
+        "tenant": {
+            "id": names.id,
+            "name": names.tenant,
+            "displayName": ctx.spec.display_name,
+            "region": ctx.spec.region,
+        },
+        "hostname": ctx.spec.hostname,
+        "listen": {
+            "host": "0.0.0.0",  # noqa: S104 - the network policy decides who gets here
+            "port": PORT,
+            "certFile": f"{_RUN}/tls/tls.crt",
+            "keyFile": f"{_RUN}/tls/tls.key",
+        },
+        "database": {
+            "host": names.service_host("database"),
+            "port": 5432,
+            "name": "app",
+            "caFile": f"{_RUN}/ca/platform.crt",
+            "app": _role("app", "database-app"),
+            "auditWriter": _role("audit_writer", "database-audit-writer"),
+            "owner": _role("app_owner", "database-owner"),
+        },
+        "vault": {
+            "address": vault.address,
+            "caFile": f"{_RUN}/ca/vault.crt",
+            "authMount": vault.auth_mount,
+            "role": names.vault_role("app"),
+            "transitMount": vault.transit_mount,
+            "key": names.transit_key,
+            "signingKey": names.signing_key,
+            "tokenFile": f"{_RUN}/tokens/vault",
+        },
+        "audit": {
+            "url": ctx.platform.audit_url,
+            "caFile": f"{_RUN}/ca/platform.crt",
+            "log": names.audit_log,
+            "tokenFile": f"{_RUN}/tokens/audit",
+        },
+        "ldap": {
+            "url": ldap.url,
+            "startTLS": ldap.tls.start_tls,
+            "baseDN": ldap.base_dn,
+            "userAttribute": ldap.user_attribute,
+            "bindDNFile": f"{_RUN}/directory/bindDN",
+            "passwordFile": f"{_RUN}/directory/password",
+            "caFile": f"{_RUN}/directory/ca.crt",
+            "groups": [{"group": item.group, "role": item.role} for item in ctx.spec.identity.groups],
+        },
+        "sessions": {
+            "idleSeconds": seconds(sessions.idle_timeout),
+            "absoluteSeconds": seconds(sessions.absolute_timeout),
+            "maxConcurrent": sessions.max_concurrent,
+        },
+        "system": {"image": image(ctx), "version": version(ctx)},
+    }
+
+
+def _configuration(ctx: Context) -> list[Manifest]:
+    serving = ctx.derive.certificate(
+        f"app/{ctx.names.id}", (ctx.spec.hostname, ctx.names.service_host("app"), "localhost"), ctx.now
+    )
+    tls = {"tls.crt": serving.certificate, "tls.key": serving.key, "ca.crt": ctx.derive.ca.certificate}
+    bind = ctx.bind_secret
+    directory = {
+        "bindDN": bind.get("bindDN", ""),
+        "password": bind.get("password", ""),
+        "ca.crt": bind.get(ctx.spec.identity.ldap.tls.ca_secret_key, ""),
+    }
+    trust = {"platform.crt": ctx.derive.ca.certificate, "vault.crt": ctx.platform.vault_ca}
+    return [
+        secret(meta(ctx, NAME, "app-tls"), tls, "kubernetes.io/tls"),
+        secret(meta(ctx, NAME, "directory"), directory),
+        obj("v1", "ConfigMap", meta(ctx, NAME, "trust"), data=trust),
+        obj("v1", "ConfigMap", meta(ctx, NAME, "app-config"), data={"config.json": _text(config(ctx))}),
+    ]
+
+
+def _text(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _probe(path: str, **more: int) -> Manifest:
+    return {"httpGet": {"path": path, "port": "https", "scheme": "HTTPS"}, "timeoutSeconds": 3, **more}
+
+
+def _pod(ctx: Context) -> Manifest:
+    base = [
+        mount("config", "/etc/cloister/app"),
+        mount("ca", f"{_RUN}/ca"),
+        mount("tmp", "/tmp", read_only=False),  # noqa: S108 - an emptyDir of the pod's own
+    ]
+    serve = [
+        *base,
+        mount("tls", f"{_RUN}/tls"),
+        mount("tokens", f"{_RUN}/tokens"),
+        mount("directory", f"{_RUN}/directory"),
+        mount("database-app", f"{_RUN}/database-app"),
+        mount("database-audit-writer", f"{_RUN}/database-audit-writer"),
+    ]
+    environment = [{"name": "CLOISTER_APP_CONFIG", "value": "/etc/cloister/app/config.json"}]
+    common = {"env": environment}
+    resources = ctx.klass.app.resources
+    owner = mount("database-owner", f"{_RUN}/database-owner")
+    migrate = container(ctx, "migrate", image(ctx), resources, args=["migrate"], volumeMounts=[*base, owner], **common)
+    main = container(
+        ctx,
+        "app",
+        image(ctx),
+        resources,
+        args=["serve"],
+        ports=[{"name": "https", "containerPort": PORT, "protocol": "TCP"}],
+        startupProbe=_probe("/healthz", periodSeconds=1, failureThreshold=60),
+        readinessProbe=_probe("/readyz", periodSeconds=3, failureThreshold=3),
+        livenessProbe=_probe("/healthz", periodSeconds=10, failureThreshold=6),
+        volumeMounts=serve,
+        **common,
+    )
+    volumes = [
+        config_volume("config", "app-config"),
+        config_volume("ca", "trust"),
+        secret_volume("tls", "app-tls"),
+        secret_volume("directory", "directory"),
+        secret_volume("database-app", "database-app"),
+        secret_volume("database-audit-writer", "database-audit-writer"),
+        secret_volume("database-owner", "database-owner"),
+        token_volume(),
+        {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
+    ]
+    return pod_spec(ctx, "app", [main], initContainers=[migrate], volumes=volumes, terminationGracePeriodSeconds=20)
+
+
+def _deployment(ctx: Context) -> Manifest:
+    labels = ctx.names.labels(NAME, "app")
+    rolled = digest([item.get("data") for item in _configuration(ctx)])
+    return obj(
+        "apps/v1",
+        "Deployment",
+        meta(ctx, NAME, "app", "app"),
+        spec={
+            "replicas": ctx.klass.app.replicas if ctx.running else 0,
+            "selector": {"matchLabels": {"app.kubernetes.io/component": "app"}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "template": {"metadata": {"labels": labels, "annotations": {ANNOTATION_WITH: rolled}}, "spec": _pod(ctx)},
+        },
+    )
+
+
+def _around(ctx: Context) -> list[Manifest]:
+    select = {"app.kubernetes.io/component": "app"}
+    service = obj(
+        "v1",
+        "Service",
+        meta(ctx, NAME, "app", "app"),
+        spec={
+            "selector": select,
+            "ports": [{"name": "https", "port": PORT, "targetPort": "https", "protocol": "TCP"}],
+        },
+    )
+    budget = obj(
+        "policy/v1",
+        "PodDisruptionBudget",
+        meta(ctx, NAME, "app", "app"),
+        spec={"maxUnavailable": 1, "selector": {"matchLabels": select}},
+    )
+    return [service, budget, *_ingress(ctx)]
+
+
+def _ingress(ctx: Context) -> list[Manifest]:
+    if not ctx.platform.ingress_class:
+        return []
+    backend = {"service": {"name": "app", "port": {"name": "https"}}}
+    rule = {"host": ctx.spec.hostname, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+    annotations = {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"}
+    metadata = meta(ctx, NAME, "app", "app", annotations=annotations)
+    spec = {"ingressClassName": ctx.platform.ingress_class, "rules": [rule], "tls": [{"hosts": [ctx.spec.hostname]}]}
+    return [obj("networking.k8s.io/v1", "Ingress", metadata, spec=spec)]
+
+
+def desired(ctx: Context) -> Sequence[Desired]:
+    """Return the configuration, and the workload last: when the keys are there and the database is provisioned."""
+
+    def gate(seen: Observed) -> bool:
+        return keys.keys_ready(ctx, seen) and provisioned(seen)
+
+    before = [Desired(manifest, wave=WAVE_CONFIG) for manifest in (*_configuration(ctx), *_around(ctx))]
+    return [*before, Desired(_deployment(ctx), wave=WAVE_WORKLOAD, gate=gate if ctx.running else None)]
+
+
+def checks(ctx: Context, seen: Observed) -> Sequence[Finding]:
+    """Return AppReady."""
+    kind = ConditionType.APP_READY
+    if not ctx.running:
+        return [Finding(kind, "False", Reason.SUSPENDED, "the app is stopped")]
+    live = seen.objects.get(ObjectKey("apps/v1", "Deployment", ctx.namespace, "app"))
+    if live is None:
+        return [Finding(kind, "False", Reason.WAITING, "waits for the keys and the database")]
+    status = live.get("status", {})
+    wanted = ctx.klass.app.replicas
+    fresh = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
+    if fresh and status.get("updatedReplicas", 0) == wanted and status.get("availableReplicas", 0) >= wanted:
+        if status.get("replicas", 0) > wanted:
+            return [Finding(kind, "True", Reason.ROLLING_OUT, "the new version serves, the old one is going")]
+        return [Finding(kind, "True", Reason.SERVING, f"{wanted} of {wanted} pods serve version {version(ctx)}")]
+    reason, message = why_not_ready(seen, "app", Reason.ROLLING_OUT, live)
+    return [Finding(kind, "False", reason, message)]
+
+
+def teardown(ctx: Context) -> Sequence[Removal]:
+    """Return the workload: it goes first."""
+    key = ObjectKey("apps/v1", "Deployment", ctx.namespace, "app")
+    return [Removal(key, "no pod of the app is listed in the namespace")]
+
+
+def inventory(ctx: Context, seen: Observed) -> Sequence[InventoryItem]:  # noqa: ARG001 - one of the five questions
+    """Return nothing: the app keeps no bytes but in its database; its /tmp goes with the pod."""
+    return []
+
+
+def proof(ctx: Context, seen: Observed) -> Sequence[Evidence]:
+    """Return the image that was specified and the ones that run."""
+    running = {c["image"] for pod in seen.pods("app") for c in pod["spec"]["containers"]}
+    return [Evidence("image of the app", image(ctx), ", ".join(sorted(running)))]
