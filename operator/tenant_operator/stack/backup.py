@@ -81,7 +81,7 @@ def desired(ctx: Context) -> Sequence[Resource]:
     """Return the bucket and its user, what the job mounts, the CronJob and the first run."""
 
     def gate(seen: Observed) -> bool:
-        return provisioned(seen) and bucket_present(seen) and keys_ready(seen)
+        return provisioned(seen) and bucket_present(seen) and keys_ready(ctx, seen)
 
     backup = ctx.spec.backup
     files = [

@@ -32,16 +32,24 @@ def schedule_error(backup: Backup) -> str | None:
             return f"schedule {backup.schedule!r}: {text!r} is no {name}"
     if _SUNDAY_7.search(fields[4]):
         return f"schedule {backup.schedule!r}: Sunday is 0, not 7"
+    return _time_zone_error(backup.time_zone) or _expression_error(backup.schedule)
+
+
+def _time_zone_error(name: str) -> str | None:
     try:
-        ZoneInfo(backup.time_zone)
+        ZoneInfo(name)
     except (OSError, ValueError, LookupError):
-        return f"timeZone {backup.time_zone!r} is not in the IANA time zone database"
+        return f"timeZone {name!r} is not in the IANA time zone database"
+    return None
+
+
+def _expression_error(schedule: str) -> str | None:
     try:
-        croniter(backup.schedule.replace("?", "*"), datetime(2026, 1, 1, tzinfo=ZoneInfo("UTC"))).get_next(datetime)
+        croniter(schedule.replace("?", "*"), datetime(2026, 1, 1, tzinfo=ZoneInfo("UTC"))).get_next(datetime)
     except CroniterBadDateError:
-        return f"schedule {backup.schedule!r} names a day that never comes"
+        return f"schedule {schedule!r} names a day that never comes"
     except (CroniterBadCronError, ValueError) as error:
-        return f"schedule {backup.schedule!r} is not a cron expression: {error}"
+        return f"schedule {schedule!r} is not a cron expression: {error}"
     return None
 
 
