@@ -1,0 +1,35 @@
+"""The chart as Helm renders it, for tests that look at it or put it in force."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "cloister"
+NEEDED = ("--set=apiServer.cidrs={10.89.0.1/32}",)
+"""What `helm template` cannot look up without a cluster."""
+
+
+def find_helm() -> str:
+    """Return the helm on the PATH, or the one that the local cluster built. Raises AssertionError when there is none."""
+    cache = Path(os.environ.get("CLOISTER_CACHE") or Path.home() / ".cache" / "cloister")
+    built = sorted(cache.glob("bin/helm-*/helm"), key=lambda path: path.stat().st_mtime)
+    found = shutil.which("helm") or (str(built[-1]) if built else None)
+    assert found, f"no helm on the PATH nor under {cache}: run `make up` first, it builds one"
+    return found
+
+
+def helm(*args: str) -> subprocess.CompletedProcess[str]:
+    """Run helm; the caller judges its exit code."""
+    return subprocess.run([find_helm(), *args], capture_output=True, text=True, check=False, timeout=120)
+
+
+def template(*args: str) -> list[dict[str, Any]]:
+    """Return the objects the chart renders. Raises AssertionError with Helm's own words when it does not."""
+    done = helm("template", "cloister", str(CHART), "--namespace=cloister-system", *NEEDED, *args)
+    assert done.returncode == 0, done.stderr
+    return [item for item in yaml.safe_load_all(done.stdout) if item]
