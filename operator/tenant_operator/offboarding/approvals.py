@@ -1,5 +1,6 @@
 """Who approved what. Two different people, for this very object; everything else is named and does not count. Pure."""
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,24 @@ def person(name: str) -> str:
 def is_person(name: str) -> bool:
     """Tell whether a user name can be a person's: service accounts and components of the cluster cannot approve."""
     return bool(person(name)) and not person(name).startswith(_NOT_PEOPLE)
+
+
+_SPELLED = {"@": "-at-", ":": "-c-", "/": "-s-", "_": "-u-", "+": "-p-", " ": "-b-"}
+_DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LONGEST_NAME = 253
+
+
+def approval_name(offboarding: str, approver: str) -> str:
+    """Return the name that a person's approval must have, so that a second one by the same person already exists.
+
+    The same rule is in templates/admission-offboarding.yaml. A user name that cannot be spelled as a DNS name may use any
+    name for its approval; a second one by the same person is then refused by `count`. Returns nothing for such a user.
+    """
+    text = approver.lower()
+    for sign, spelled in _SPELLED.items():
+        text = text.replace(sign, spelled)
+    name = f"{offboarding}.{text}"
+    return name if _DNS_NAME.fullmatch(name) and len(name) <= _LONGEST_NAME else ""
 
 
 def count(offboarding: Manifest, approvals: Sequence[Manifest]) -> Count:

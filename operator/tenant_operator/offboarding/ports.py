@@ -1,8 +1,8 @@
 """What an offboarding needs from the outside beyond `tenant_operator.ports`. Clients implement these; tests fake them."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from tenant_operator.ports import OutsideSystem
 from tenant_operator.stack.part import Context, Manifest
@@ -49,18 +49,8 @@ class KeyVault(OutsideSystem, Protocol):
         """Return a signing key's raw public keys by version."""
 
 
-class AuditProofs(Protocol):
-    """Where inclusion proofs come from (`audit_contract.client.AuditClient` is one)."""
-
-    async def proof(self, log: str, index: int) -> bytes:
-        """Return the `.tlog-proof` of an entry."""
-
-
 class ContextFor(Protocol):
     """Builds the context of a tenant that may be deleted already, from its record."""
 
     async def __call__(self, tenant: Manifest | None, record: Manifest) -> Context:
         """Return the context. Raises Refused when its Region or class is gone, Retryable when they cannot be read."""
-
-
-Receipt = Mapping[str, Any]

@@ -132,7 +132,8 @@ def offboarding_blocks(record: Manifest | None, offboardings: Iterable[Manifest]
     """Tell the tenant's reconciler to keep its hands off, from the TenantRecord and every TenantOffboarding there is.
 
     True once an offboarding has taken the tenant over and while it exists (withdrawing it gives the tenant back), for good
-    once anything was destroyed, and for a tombstone.
+    once anything was destroyed, and for a tombstone. An offboarding that has steps in its status has taken it over, held or
+    not; the marks on the record say the same, so that either may be lost.
     """
     if record is None:
         return False
@@ -141,8 +142,9 @@ def offboarding_blocks(record: Manifest | None, offboardings: Iterable[Manifest]
     marks: Mapping[str, Any] = record["metadata"].get("annotations") or {}
     if marks.get(MARK_DESTROYING):
         return True
+    mine = [one for one in offboardings if one["spec"]["tenant"] == record["spec"]["tenant"]]
     owner = marks.get(MARK_OFFBOARDING)
-    return bool(owner) and any(one["metadata"]["uid"] == owner for one in offboardings)
+    return any(one["metadata"]["uid"] == owner or (one.get("status") or {}).get("steps") for one in mine)
 
 
 def when(text: str) -> datetime:

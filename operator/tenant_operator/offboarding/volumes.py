@@ -1,0 +1,94 @@
+"""Volumes: the claim goes, and then the PersistentVolume with its bytes, which a storage class may have told to stay."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tenant_operator.offboarding.journal import Journal
+from tenant_operator.offboarding.state import stamp
+from tenant_operator.ports import Cluster, Planned, Recorder
+from tenant_operator.stack.part import Context, Manifest, ObjectKey
+
+_GONE = "the list of the cluster's volumes does not hold it"
+
+
+@dataclass
+class Volumes:
+    """Every claim of the tenant's namespace, and every volume that was bound to one."""
+
+    cluster: Cluster
+    recorder: Recorder
+
+    async def bound(self, ctx: Context) -> dict[str, Manifest]:
+        """Return the PersistentVolumes bound, or once bound, to a claim of the namespace."""
+        volumes = await self.cluster.read_list("v1", "PersistentVolume")
+        return {
+            volume["metadata"]["name"]: volume
+            for volume in volumes
+            if (volume["spec"].get("claimRef") or {}).get("namespace") == ctx.namespace
+        }
+
+    async def release(self, ctx: Context, journal: Journal, claim: Manifest) -> None:
+        """Let the volume of a claim go with it: a volume that would be kept is told to be deleted, before its claim is."""
+        name = claim["spec"].get("volumeName")
+        for volume in (await self.bound(ctx)).values():
+            if volume["metadata"]["name"] == name:
+                await self._tell(ctx, journal, volume)
+
+    async def advance(self, ctx: Context, journal: Journal, check: Callable[[], Awaitable[None]]) -> list[str]:
+        """Destroy claims and volumes that are left; return what is still there."""
+        waiting = []
+        for claim in await self.cluster.read_list("v1", "PersistentVolumeClaim", ctx.namespace):
+            name = claim["metadata"]["name"]
+            waiting.append(f"claim {name}")
+            if not claim["metadata"].get("deletionTimestamp"):
+                await check()
+                await self.release(ctx, journal, claim)
+                await self._delete(ctx, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **claim})
+        left = await self.bound(ctx)
+        for volume in left.values():
+            await check()
+            await self._tell(ctx, journal, volume)
+        waiting += [f"volume {name}" for name in left]
+        await self._prove(ctx, journal, left)
+        return waiting
+
+    async def _prove(self, ctx: Context, journal: Journal, left: dict[str, Manifest]) -> None:
+        for step in journal.status.steps:
+            name = step.name.removeprefix("PersistentVolume ")
+            if name == step.name or step.state == "Absent" or name in left:
+                continue
+            evidence = f"{_GONE} (listed at {stamp(journal.clock.now())}); it was {step.evidence}"
+            planned = Planned("operator:offboarding:prove", "PersistentVolume", name, "", "Offboarding", evidence)
+            await self.recorder.note(ctx.names.audit_log, planned)
+            await journal.mark(step.name, "Absent", evidence)
+
+    async def _tell(self, ctx: Context, journal: Journal, volume: Manifest) -> None:
+        """Save that the volume exists, then change its reclaim policy: its provisioner deletes it once it is released."""
+        name, spec = volume["metadata"]["name"], volume["spec"]
+        where = spec.get("csi", {}).get("driver") or next(
+            (kind for kind in ("hostPath", "local", "nfs") if kind in spec), ""
+        )
+        if journal.step(f"PersistentVolume {name}") is None:
+            size = spec.get("capacity", {}).get("storage", "")
+            await journal.mark(
+                f"PersistentVolume {name}", "Deleting", f"{size} of class {spec.get('storageClassName', '')} {where}"
+            )
+        if spec.get("persistentVolumeReclaimPolicy") == "Delete":
+            return
+        change = [("/spec/persistentVolumeReclaimPolicy", spec.get("persistentVolumeReclaimPolicy"), "Delete")]
+        planned = Planned(
+            "operator:object:apply", "PersistentVolume", name, "", "Offboarding", "its bytes go with its claim", change
+        )
+        async with self.recorder.acts(ctx.names.audit_log, [planned]) as (act,):
+            await self.cluster.patch(
+                {"apiVersion": "v1", "kind": "PersistentVolume", **volume},
+                {"spec": {"persistentVolumeReclaimPolicy": "Delete"}},
+            )
+            act.done()
+
+    async def _delete(self, ctx: Context, live: Manifest) -> None:
+        key = ObjectKey.of(live)
+        planned = Planned("operator:object:delete", key.kind, key.name, key.namespace, "Offboarding", "destruction")
+        async with self.recorder.acts(ctx.names.audit_log, [planned]) as (act,):
+            await self.cluster.delete(live)
+            act.done("ok", "deletion asked for")
