@@ -81,8 +81,6 @@ class Journal:
                     "phase": str(decision.phase),
                     "approvals": list(decision.approvals.approvers),
                     "destroyAfter": self._ends(decision),
-                    if decision.destroy_after
-                    else self.status.destroy_after,
                     "conditions": written,
                 }
             )
