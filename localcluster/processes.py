@@ -25,6 +25,7 @@ from localcluster.paths import Layout
 # The child waits for a word on its standard input before it becomes the program. Should we die
 # between starting it and recording it, the pipe closes and it ends: nothing runs unrecorded.
 _LAUNCHER = 'read -r word && [ "$word" = go ] && exec "$@" </dev/null'
+_LOOKS = 20
 _KEEP_LOG_BYTES = 20 * 2**20
 
 
@@ -71,7 +72,19 @@ def boot_id() -> str:
 
 
 def observe(pid: int) -> Observed | None:
-    """Ask the kernel about a pid; None when there is no such process, or only its zombie."""
+    """Ask the kernel about a pid; None when there is no such process, or only its zombie.
+
+    In the middle of becoming another program a process has no command line; it is looked at again.
+    """
+    for _ in range(_LOOKS):
+        seen = _look(pid)
+        if seen is None or seen.cmdline:
+            return seen
+        time.sleep(0.005)
+    return seen
+
+
+def _look(pid: int) -> Observed | None:
     folder = Path("/proc") / str(pid)
     try:
         # The name in parentheses may hold spaces and parentheses itself.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from localcluster import facts
@@ -24,7 +24,6 @@ class Surroundings:
     api: Api
     authority: Authority
     images: dict[str, Image]
-    inputs: dict[str, str] = field(default_factory=dict)
 
     def secret_value(self, name: str, length: int = 24) -> str:
         """Give a generated secret, the same at every run of one installation."""
@@ -49,14 +48,16 @@ class Surroundings:
         """Give the certificate of the services' authority."""
         return self.authority.pair.certificate.read_text()
 
-    def manifest(self, name: str, **values: str) -> list[Object]:
-        """Read a manifest of ours with its values."""
-        return load_yaml(HOUSE / "manifests" / f"{name}.yaml", **values)
+    def manifest(self, name: str, *reads: Object, **values: str) -> list[Object]:
+        """Read a manifest of ours with its values.
 
-
-def digest(*inputs: Object | str) -> str:
-    """Name what a pod reads at its start, so that a change of it starts the pod anew."""
-    return hashlib.sha256(repr(inputs).encode()).hexdigest()[:16]
+        `$INPUTS` becomes the name of everything its pods read at their start, the given objects and
+        the manifest's own, so that a change of any of it starts the pods anew.
+        """
+        path = HOUSE / "manifests" / f"{name}.yaml"
+        plain = load_yaml(path, **values, INPUTS="")
+        inputs = hashlib.sha256(repr((plain, reads)).encode()).hexdigest()[:16]
+        return load_yaml(path, **values, INPUTS=inputs)
 
 
 def namespace(name: str, *, level: str = "restricted", **labels: str) -> Object:

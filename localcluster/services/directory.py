@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass
 
 from localcluster import facts
-from localcluster.services.common import Surroundings, digest, namespace, secret
+from localcluster.services.common import Surroundings, namespace, secret
 
 NAMESPACE = "directory"
 SUFFIX = "dc=cloister,dc=local"
@@ -91,7 +91,7 @@ def install(around: Surroundings) -> list[tuple[str, str, str]]:
         name = f"{tenant}-directory"
         around.api.apply(secret(name, facts.SYSTEM_NAMESPACE, values, {"cloister.dev/tenant": tenant}))
     image = around.images["openldap"].name
-    around.api.apply(*around.manifest("openldap", IMAGE=image, INPUTS=digest(tls, config)))
+    around.api.apply(*around.manifest("openldap", tls, config, IMAGE=image))
     return [("Deployment", NAMESPACE, "openldap")]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from localcluster import facts
-from localcluster.services.common import Surroundings, digest, namespace, secret
+from localcluster.services.common import Surroundings, namespace, secret
 
 NAMESPACE = "objectstore"
 
@@ -22,10 +22,11 @@ def install(around: Surroundings) -> list[tuple[str, str, str]]:
         around.api.apply(
             *around.manifest(
                 "objectstore",
+                tls,
+                root,
                 REGION=region,
                 IMAGE=around.images["versitygw"].name,
                 TOOLBOX=around.images["toolbox"].name,
-                INPUTS=digest(tls, root),
             )
         )
     return [("StatefulSet", NAMESPACE, f"objectstore-{region}") for region in facts.REGIONS]

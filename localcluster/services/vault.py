@@ -14,7 +14,7 @@ from localcluster.console import say
 from localcluster.errors import LocalClusterError
 from localcluster.files import write
 from localcluster.paths import REPOSITORY, Layout
-from localcluster.services.common import Surroundings, digest, namespace, read_text
+from localcluster.services.common import Surroundings, namespace, read_text
 from localcluster.waiting import Seen, wait_for
 
 NAMESPACE = "vault"
@@ -44,7 +44,7 @@ def install(around: Surroundings) -> list[tuple[str, str, str]]:
         tls = around.certificate(name, NAMESPACE)
         around.api.apply(tls)
         image = around.images["vault"].name
-        around.api.apply(*around.manifest("vault", REGION=region, IMAGE=image, INPUTS=digest(tls)))
+        around.api.apply(*around.manifest("vault", tls, REGION=region, IMAGE=image))
     return [("StatefulSet", NAMESPACE, f"vault-{region}") for region in facts.REGIONS]
 
 
