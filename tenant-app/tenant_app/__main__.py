@@ -53,11 +53,6 @@ async def _export(config: settings.Settings, out: Path) -> None:
     try:
         done = await app.export.run(out)
         log.info("exported %d documents, %d versions, %d bytes", done.documents, done.versions, done.size)
-        try:
-            await app.relay.deliver_all()
-        except AppError as error:
-            # The entry is durable in the tenant's database; whoever delivers next brings it along.
-            log.warning("the trail's last entries wait for delivery: %s", error.code)
     finally:
         await app.close()
 

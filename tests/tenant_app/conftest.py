@@ -9,19 +9,18 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import psycopg
 import pytest
 from psycopg import sql
 
-from tests.tenant_app.support import people
-from tests.tenant_app.support.certificates import Authority
-from tests.tenant_app.support.fakes import FakeAuditLog, FakeKeys
-from tests.tenant_app.support.processes import give, postgres, slapd
-from tests.tenant_app.support.site import Site
 from tenant_app import factory, settings
 from tenant_app.adapters.directory import LdapDirectory
 from tenant_app.storage.migrations import migrate
+from tests.tenant_app.support import people
+from tests.tenant_app.support.certificates import Authority
+from tests.tenant_app.support.fakes import FakeAuditLog, FakeKeys
+from tests.tenant_app.support.processes import postgres, slapd
+from tests.tenant_app.support.site import Site
 
 _numbers = itertools.count(1)
 
@@ -96,7 +95,8 @@ def config(ground: Path, authority: Authority, server: Server, directory: tuple[
         "vault": {"address": "https://127.0.0.1:1", "caFile": str(authority.ca), "authMount": "jwt", "role": "cloister-x-app",
                   "transitMount": "transit", "key": "cloister-x", "signingKey": "cloister-x-signing",
                   "tokenFile": str(secrets / "token")},
-        "audit": {"url": "https://127.0.0.1:1", "caFile": str(authority.ca), "log": "tenant-x", "tokenFile": str(secrets / "token")},
+        "audit": {"url": "https://127.0.0.1:1", "caFile": str(authority.ca), "log": "tenant-x",
+                  "tokenFile": str(secrets / "token")},
         "ldap": {"url": f"ldaps://127.0.0.1:{directory[0]}", "startTLS": False, "baseDN": people.BASE, "userAttribute": "uid",
                  "bindDNFile": str(secrets / "bindDN"), "passwordFile": str(secrets / "bindPassword"),
                  "caFile": str(authority.ca),
@@ -151,5 +151,3 @@ async def site(app: factory.App) -> AsyncIterator[Site]:
     made = Site(app)
     yield made
     await made.close()
-
-

@@ -103,11 +103,13 @@ class Documents:
             if row["sha256"] == prepared.row["sha256"]:
                 raise Conflict("These are exactly the bytes of the newest version: there is nothing to add.")
             await records.insert_version(conn, prepared.row, prepared.content)
+            newest = self._rows.document(row).latest
             before = {
-                "/version": expected,
-                "/sha256": row["sha256"],
-                "/size": row["size"],
-                "/mediaType": row["media_type"],
+                "/version": newest.number,
+                "/fileName": newest.file_name,
+                "/mediaType": newest.media_type,
+                "/size": newest.size,
+                "/sha256": newest.sha256,
             }
             entry = Entry(
                 action=Action.DOCUMENT_CHANGED,

@@ -1,7 +1,7 @@
 """The relay: carries the trail from the tenant's database to the audit service, in order, exactly once.
 
 Exactly once comes from the entry's own id: one sent again after a crash is answered as it was before. The source that the audit
-service sees is this database's chain, not a pod, so the numbering goes on whichever replica delivers and its gaps would show.
+service sees is this pod's part of this database's chain.
 """
 
 import asyncio

@@ -111,6 +111,7 @@ class Sessions:
         )
         async with self._database.transaction() as conn:
             entries = await self._keep_person(conn, person, client)
+            await people.lock_person(conn, person.sub)
             await people.forget_failures(conn, keys)
             await people.open_session(
                 conn,

@@ -33,6 +33,14 @@ async def all_people(conn: Conn) -> list[Row]:
     return await cursor.fetchall()
 
 
+async def lock_person(conn: Conn, sub: str) -> None:
+    """Let one sign-in of a person at a time through: a hundred at once leave exactly the limit (AT-48).
+
+    Before the session is inserted, since its foreign key would take a weaker lock that two of them cannot both raise.
+    """
+    await conn.execute("SELECT 1 FROM people WHERE sub = %s FOR UPDATE", (sub,))
+
+
 async def open_session(conn: Conn, row: dict[str, Any]) -> None:
     """Insert a session: id_hash, sub, roles, csrf, client_hash, at."""
     await conn.execute(
@@ -43,11 +51,7 @@ async def open_session(conn: Conn, row: dict[str, Any]) -> None:
 
 
 async def displace(conn: Conn, sub: str, keep: int, now: datetime) -> int:
-    """End the person's oldest live sessions beyond `keep`; return how many.
-
-    The person's row is locked first, so that a hundred sign-ins at once leave exactly `keep` (AT-48).
-    """
-    await conn.execute("SELECT 1 FROM people WHERE sub = %s FOR UPDATE", (sub,))
+    """End the person's oldest live sessions beyond `keep`; return how many. After `lock_person`."""
     cursor = await conn.execute(
         "UPDATE sessions SET ended_at = %s, end_reason = %s WHERE id_hash IN (SELECT id_hash FROM sessions"
         " WHERE sub = %s AND ended_at IS NULL ORDER BY signed_in_at DESC, id_hash OFFSET %s)",

@@ -65,3 +65,5 @@ STATE_WORDS = MappingProxyType(
         "rejected": "Rejected",
     }
 )
+
+PART_WORDS = MappingProxyType({"description": "its page", "content": "its content", "trail": "its trail"})

@@ -32,8 +32,10 @@ def password(uid: str) -> str:
 def ldif() -> str:
     parts = [
         "dn: dc=cloister,dc=local\nobjectClass: dcObject\nobjectClass: organization\no: Cloister\ndc: cloister\n",
-        "dn: cn=reader,dc=cloister,dc=local\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\n"
-        "cn: reader\nuserPassword: reader-password\n",
+        (
+            "dn: cn=reader,dc=cloister,dc=local\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\n"
+            "cn: reader\nuserPassword: reader-password\n"
+        ),
         f"dn: {BASE}\nobjectClass: organizationalUnit\nou: acme-pharma\n",
         f"dn: ou=people,{BASE}\nobjectClass: organizationalUnit\nou: people\n",
         f"dn: ou=twins,{BASE}\nobjectClass: organizationalUnit\nou: twins\n",

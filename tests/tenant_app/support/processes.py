@@ -85,6 +85,11 @@ def postgres(folder: Path, cert: Path, key: Path) -> Iterator[tuple[int, Path]]:
     flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     command = [str(POSTGRES_BIN / "postgres"), "-D", str(data), *flags]
     with running(command, folder / "postgres.log", port, cwd=folder, **drop):
+        ready = [str(POSTGRES_BIN / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+        for _ in range(200):
+            if subprocess.run(ready, check=False).returncode == 0:
+                break
+            time.sleep(0.05)
         yield port, data
 
 

@@ -2,11 +2,12 @@
 
 import html
 import re
+
 import httpx
 
-from tests.tenant_app.support import people
 from tenant_app import factory
 from tenant_app.web.app import create
+from tests.tenant_app.support import people
 
 PDF = (
     b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
@@ -26,7 +27,11 @@ class Browser:
 
     async def get(self, path: str, **more) -> httpx.Response:
         answer = await self.http.get(path, **more)
-        found = re.search(r'name="csrf" value="([^"]*)"', answer.text) if "html" in answer.headers.get("content-type", "") else None
+        found = (
+            re.search(r'name="csrf" value="([^"]*)"', answer.text)
+            if "html" in answer.headers.get("content-type", "")
+            else None
+        )
         if found:
             self.token = html.unescape(found[1])
         return answer
@@ -36,12 +41,16 @@ class Browser:
 
     async def sign_in(self, uid: str, password: str | None = None) -> httpx.Response:
         await self.get("/sign-in")
-        answer = await self.post("/sign-in", {"account": uid, "password": people.password(uid) if password is None else password})
+        answer = await self.post(
+            "/sign-in", {"account": uid, "password": people.password(uid) if password is None else password}
+        )
         if answer.status_code == 303:
             await self.get("/")
         return answer
 
-    async def upload(self, content: bytes = b"Hello\n", name: str = "note.txt", title: str = "A note", **fields) -> httpx.Response:
+    async def upload(
+        self, content: bytes = b"Hello\n", name: str = "note.txt", title: str = "A note", **fields
+    ) -> httpx.Response:
         data = {"title": title, "kind": "Report", "project": "", "reference": "", **fields}
         return await self.post("/upload", data, files={"file": (name, content)})
 
@@ -51,7 +60,15 @@ class Browser:
         assert answer.status_code == 303, answer.text
         return answer.headers["location"].rsplit("/", 1)[-1]
 
-    async def add_version(self, document: str, content: bytes, *, expected: int, reason: str = "Corrected a figure", name: str = "note.txt") -> httpx.Response:
+    async def add_version(
+        self,
+        document: str,
+        content: bytes,
+        *,
+        expected: int,
+        reason: str = "Corrected a figure",
+        name: str = "note.txt",
+    ) -> httpx.Response:
         data = {"reason": reason, "expected": str(expected)}
         return await self.post(f"/documents/{document}/versions", data, files={"file": (name, content)})
 
@@ -80,4 +97,3 @@ class Site:
     async def close(self) -> None:
         for browser in self._browsers:
             await browser.http.aclose()
-
