@@ -20,25 +20,19 @@ RUN apt-get update \
      || apt-get install -y --no-install-recommends python3-venv python3-dev) \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
-COPY pyproject.toml requirements.lock ./
+COPY pyproject.toml requirements.lock images/python-env.sh ./
 RUN grep -A 99 '^uv==' requirements.lock | sed '/^ *#/,$d' > uv.lock.txt \
  && python3 -m venv /build/uv \
  && /build/uv/bin/pip install --quiet --require-hashes -r uv.lock.txt
 
 FROM build AS operator-env
-RUN python3 -m venv --without-pip /opt/cloister \
- && /build/uv/bin/uv pip install --quiet --compile-bytecode --python /opt/cloister/bin/python \
-    --constraint requirements.lock -r pyproject.toml --extra operator
+RUN sh python-env.sh operator
 
 FROM build AS audit-env
-RUN python3 -m venv --without-pip /opt/cloister \
- && /build/uv/bin/uv pip install --quiet --compile-bytecode --python /opt/cloister/bin/python \
-    --constraint requirements.lock -r pyproject.toml --extra audit
+RUN sh python-env.sh audit
 
 FROM build AS app-env
-RUN python3 -m venv --without-pip /opt/cloister \
- && /build/uv/bin/uv pip install --quiet --compile-bytecode --python /opt/cloister/bin/python \
-    --constraint requirements.lock -r pyproject.toml --extra app
+RUN sh python-env.sh app
 
 # ---- the operator; the same image runs its jobs in the tenants' namespaces (backup, export, isolation probe) ---------
 FROM base AS operator

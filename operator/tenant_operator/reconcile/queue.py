@@ -27,7 +27,7 @@ class WorkQueue:
     _working: set[str] = field(default_factory=set)
     _again: dict[str, tuple[float, int]] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
-    _order: itertools.count[int] = field(default_factory=itertools.count)
+    _order: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def add(self, key: str, priority: Priority, delay: float = 0.0) -> None:
         """Ask for a look. Asking again for what waits keeps the earlier time and the higher priority."""

@@ -1,0 +1,1 @@
+"""What a developer runs: the demo, the checks. Nothing here is shipped."""

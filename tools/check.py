@@ -1,0 +1,95 @@
+"""`make test` and `make lint`: every check there is, each with its name and its time, from fast to slow."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tools.console import ROOT, StepError, fail, run, say, step
+from tools.demo import local_cluster, onboard
+
+_BIN = Path(sys.executable).parent
+
+
+def _tool(name: str) -> str:
+    return str(_BIN / name)
+
+
+def lint() -> None:
+    """Style, import rules, generated files, the lock."""
+    with step("ruff: rules and format"):
+        run([_tool("ruff"), "check", "."])
+        run([_tool("ruff"), "format", "--check", "--quiet", "."])
+    with step("import rules"):
+        run([_tool("lint-imports")], quiet=True)
+    with step("generated CRDs agree with the models, and the chart's copy with them"):
+        run([sys.executable, "-m", "tenant_operator.api.crd", "crds", "--check"])
+    with step("the lock agrees with pyproject.toml, is hashed and names no registry"):
+        _check_lock()
+
+
+def _check_lock() -> None:
+    lock = ROOT / "requirements.lock"
+    before = lock.read_text()
+    fresh = ROOT / ".venv" / "requirements.fresh"
+    fresh.write_text(before)
+    run(
+        [
+            _tool("uv"), "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-emit-index-url",
+            "--all-extras", "--python-version", "3.11", "--custom-compile-command", "make lock",
+            "pyproject.toml", "-o", str(fresh),
+        ],
+        quiet=True,
+    )  # fmt: skip
+    if fresh.read_text() != before:
+        raise StepError("requirements.lock does not agree with pyproject.toml: run `make lock`")
+    if "://" in before:
+        raise StepError("requirements.lock names an address: it must not")
+
+
+def types() -> None:
+    """Types."""
+    with step("mypy, strict"):
+        run([_tool("mypy")])
+
+
+def fast_tests() -> None:
+    """Tests that need no cluster."""
+    with step("tests without a cluster"):
+        run([_tool("pytest"), "-m", "not cluster and not e2e", "--durations=10"])
+
+
+def cluster_tests() -> None:
+    """The local cluster, the demo's tenants on it, then the cluster and end-to-end tests."""
+    env = local_cluster()
+    onboard(env)
+    with step("tests on the real cluster"):
+        run([_tool("pytest"), "-m", "cluster or e2e", "-v", "--durations=20", "tests/cluster", "tests/e2e"], env=env)
+
+
+_SUITES: dict[str, tuple[Callable[[], None], ...]] = {
+    "lint": (lint,),
+    "fast": (lint, types, fast_tests),
+    "test": (lint, types, fast_tests, cluster_tests),
+}
+
+
+def main() -> int:
+    """Run a suite."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("suite", choices=sorted(_SUITES))
+    started = time.monotonic()
+    os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+    try:
+        for check in _SUITES[parser.parse_args().suite]:
+            check()
+    except StepError as error:
+        return fail(error)
+    say(f"All checks passed after {time.monotonic() - started:.0f} s.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
