@@ -4,19 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tenant_operator.api.names import Names
 from tenant_operator.api.reasons import ConditionType, Reason
 from tenant_operator.clients.audit import AuditRecorder
 from tenant_operator.clients.cluster import KubernetesCluster
-from tenant_operator.clients.objectstore import ObjectStores, StoreAccess
+from tenant_operator.clients.objectstore import ObjectStores
+from tenant_operator.clients.objectstore_calls import StoreAccess
 from tenant_operator.clients.postgres import Postgres
 from tenant_operator.clients.vault import Vault
 from tenant_operator.clients.vault_client import VaultAccess
-from tenant_operator.errors import Retryable
-from tenant_operator.offboarding import Offboarder
+from tenant_operator.errors import Refused, Retryable
+from tenant_operator.offboarding.offboarder import Offboarder
 from tenant_operator.offboarding.state import offboarding_blocks
 from tenant_operator.ports import Clock, OutsideSystem
-from tenant_operator.reconcile.contexts import Contexts
+from tenant_operator.reconcile.contexts import Contexts, NotReadyError
 from tenant_operator.stack.part import Context, Finding, Manifest
+from tenant_operator.stack.parts import PARTS
 
 
 @dataclass
@@ -61,4 +64,26 @@ class Access:
 
     def offboarder(self) -> Offboarder:
         """Return the offboarding's reconciler."""
-        raise NotImplementedError
+        return Offboarder(
+            cluster=self.cluster,
+            outside=self.systems,
+            keys=self._vault,
+            store=self._stores,
+            recorder=self.recorder,
+            clock=self.clock,
+            parts=PARTS,
+            context_for=self.context_of_record,
+            operator_namespace=self.contexts.home.namespace,
+        )
+
+    async def context_of_record(self, tenant: Manifest | None, record: Manifest) -> Context:
+        """Return the context of a tenant that may be deleted already, from its record."""
+        body = (tenant or {}).get("spec") or record["spec"].get("lastSpec")
+        if not body:
+            raise Refused(f"the record of {record['spec']['tenant']} holds no spec", reason=Reason.INVALID_SPEC)
+        names = Names(record["spec"]["tenant"], record["spec"]["id"])
+        try:
+            spec = self.contexts.spec(body)
+            return self.contexts.build(names, spec, 0, running=True, needs_directory=False)
+        except NotReadyError as error:
+            raise Refused(error.finding.message, reason=error.finding.reason) from error

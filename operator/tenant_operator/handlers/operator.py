@@ -15,7 +15,7 @@ from tenant_operator.clients.resources import OURS
 from tenant_operator.clients.watches import Watch, Watches
 from tenant_operator.errors import CloisterError
 from tenant_operator.handlers import bootstrap, metrics
-from tenant_operator.offboarding import Offboarder
+from tenant_operator.offboarding.offboarder import Offboarder
 from tenant_operator.ports import Planned
 from tenant_operator.reconcile.queue import Priority, WorkQueue
 from tenant_operator.reconcile.reconciler import Reconciler

@@ -68,15 +68,19 @@ class Contexts:
             said = "; ".join(f"spec.{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
             raise NotReadyError(preflight.stalled(Reason.INVALID_SPEC, said)) from error
 
-    def build(self, names: Names, spec: TenantSpec, generation: int, *, running: bool) -> Context:
-        """Return the context of one tenant."""
+    def build(
+        self, names: Names, spec: TenantSpec, generation: int, *, running: bool, needs_directory: bool = True
+    ) -> Context:
+        """Return the context of one tenant. What is stopped or taken down needs no directory."""
         region = self._region(spec)
         klass = self._class(spec)
         if wrong := preflight.spec_errors(spec):
             raise NotReadyError(wrong)
         bind_name = spec.identity.ldap.bind_secret
-        if running and (
-            wrong := preflight.bind_secret(names.tenant, spec, self.home.secret(bind_name), self.home.namespace)
+        if (
+            running
+            and needs_directory
+            and (wrong := preflight.bind_secret(names.tenant, spec, self.home.secret(bind_name), self.home.namespace))
         ):
             raise NotReadyError(wrong)
         return Context(

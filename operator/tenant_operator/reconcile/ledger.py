@@ -73,7 +73,13 @@ class Ledger:
         return await self._create(body, "operator:tenant:restore", "the record was rebuilt from the namespace's labels")
 
     def _body(self, tenant: str, identity: str, region: str, spec: Mapping[str, Any] | None) -> Manifest:
-        record: dict[str, Any] = {"tenant": tenant, "id": identity, "region": region, "state": "Live", "since": self._now()}
+        record: dict[str, Any] = {
+            "tenant": tenant,
+            "id": identity,
+            "region": region,
+            "state": "Live",
+            "since": self._now(),
+        }
         if spec:
             record["lastSpec"] = dict(spec)
         # Not labelled with the tenant's id: labels mark what belongs to the stack, and the record outlives it.
