@@ -204,4 +204,5 @@ def load_yaml(path: Path, **values: str) -> list[Object]:
 
 def read_yaml(text: str) -> list[Object]:
     """Read the objects of a manifest."""
-    return [item for item in yaml.safe_load_all(text) if item]
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times as fast
+    return [item for item in yaml.load_all(text, Loader=loader) if item]

@@ -193,7 +193,7 @@ def down(layout: Layout, *, wipe: bool) -> None:
         with step(f"ending {node.name}"):
             leftovers.end_node(layout, processes, node)
     for name in ("kube-apiserver", "etcd"):
-        processes.stop(name, seconds=20)
+        processes.stop(name, seconds=4)
     for record in processes.records():
         processes.stop(record.name)
     leftovers.remove_kernel_objects(layout)

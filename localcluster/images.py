@@ -49,6 +49,7 @@ class Images:
         self._layout = layout
         self._binaries = binaries
         self._folder = layout.cache / "images"
+        self._store = layout.cache / "containers"
 
     def development(self, *targets: str) -> dict[str, Image]:
         """Build development images by name."""
@@ -158,16 +159,9 @@ class Images:
         return volumes
 
     def _command(self) -> list[str]:
-        store = self._layout.cache / "containers"
-        return [
-            "buildah",
-            "--root",
-            str(store),
-            "--runroot",
-            str(self._layout.run / "buildah"),
-            "--storage-driver",
-            "overlay",
-        ]
+        # In a mount namespace of its own: whatever ends a build, no mount of it stays.
+        store = [f"--root={self._store}", f"--runroot={self._store}-run", "--storage-driver=overlay"]
+        return ["unshare", "--mount", "--propagation", "private", "buildah", *store]
 
     def _buildah(self, log: Path, *arguments: str) -> None:
         policy = self._layout.cache / "work" / "policy.json"
@@ -175,6 +169,7 @@ class Images:
         extra = ["--signature-policy", str(policy)] if arguments[0] in {"bud", "push", "commit", "from"} else []
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as handle:
+            shutil.rmtree(f"{self._store}-run", ignore_errors=True)  # counts mounts that are no more
             command = [*self._command(), arguments[0], *extra, *arguments[1:]]
             done = subprocess.run(["nice", "-n", "5", *command], check=False, stdout=handle, stderr=handle)
         if done.returncode:

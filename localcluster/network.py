@@ -25,10 +25,11 @@ def agent_name(node: Node) -> str:
 
 def install_cilium_objects(api: Api, files: Path) -> None:
     """Install the agents' CRDs and rights; no operator runs, so nobody else would."""
-    for manifest in sorted((files / "crds").rglob("*.yaml")):
-        for item in read_yaml(manifest.read_text()):
-            if api.get("CustomResourceDefinition", item["metadata"]["name"]) is None:
-                api.apply(item)
+    known = {item["metadata"]["name"] for item in api.items("CustomResourceDefinition")}
+    manifests = {path: f"{path.stem}.cilium.io" for path in sorted((files / "crds").rglob("*.yaml"))}
+    for path, name in manifests.items():
+        if name not in known:
+            api.apply(*read_yaml(path.read_text()))
     api.apply(*load_yaml(HOUSE / "manifests" / "cilium-rbac.yaml"))
 
 

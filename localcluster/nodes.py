@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from localcluster import facts
@@ -189,7 +191,8 @@ def pod_cidr(api: Api, processes: Processes, layout: Layout, node: Node) -> str:
 
 
 def wait_ready(api: Api, processes: Processes, layout: Layout) -> None:
-    """Wait until every node says it is ready."""
+    """Wait until every node says it is ready, and has said so since its kubelet was started."""
+    since = {node.name: _started(layout, node) for node in facts.NODES}
     for node in facts.NODES:
 
         def look(node: Node = node) -> Seen:
@@ -197,10 +200,18 @@ def wait_ready(api: Api, processes: Processes, layout: Layout) -> None:
             found = api.get("Node", node.name)
             for condition in (found or {}).get("status", {}).get("conditions", []):
                 if condition["type"] == "Ready":
+                    if condition["lastHeartbeatTime"] < since[node.name]:
+                        return Seen(ok=False, detail=f"last heard of at {condition['lastHeartbeatTime']}")
                     return Seen(condition["status"] == "True", condition.get("message", ""))
             return Seen(ok=False, detail="no Ready condition yet")
 
         wait_for(f"{node.name} to be Ready", look, seconds=120, log=layout.log(kubelet_name(node)))
+
+
+def _started(layout: Layout, node: Node) -> str:
+    """Give the time the kubelet's record was written, which is when it was started, as the API writes times."""
+    record = layout.processes / f"{kubelet_name(node)}.json"
+    return dt.datetime.fromtimestamp(record.stat().st_mtime, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def images(layout: Layout, node: Node) -> set[str]:
@@ -214,13 +225,20 @@ def load_image(layout: Layout, node: Node, archive: str) -> None:
 
 
 def load_missing(layout: Layout, wanted: dict[str, Image]) -> None:
-    """Put images into every node that lacks them."""
-    for node in facts.NODES:
+    """Put images into every node that lacks them, both nodes at once."""
+
+    def fill(node: Node) -> None:
         present = images(layout, node)
-        for image in wanted.values():
-            if image.name not in present:
-                with step(f"image {image.name} into {node.name}"):
-                    load_image(layout, node, str(image.archive))
+        lacking = [image for image in wanted.values() if image.name not in present]
+        if not lacking:
+            return
+        with step(f"images into {node.name}: {' '.join(image.target for image in lacking)}"):
+            for image in lacking:
+                load_image(layout, node, str(image.archive))
+
+    with ThreadPoolExecutor(len(facts.NODES)) as pool:
+        # list() brings an error of a thread to the front.
+        list(pool.map(fill, facts.NODES))
 
 
 def _ctr(layout: Layout, node: Node, *words: str) -> str:
