@@ -5,7 +5,7 @@ everything is listed once more, whatever the saved steps say.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tenant_operator.api.reasons import Reason
@@ -14,12 +14,9 @@ from tenant_operator.offboarding.journal import Journal
 from tenant_operator.offboarding.ports import KeyVault
 from tenant_operator.offboarding.removals import VOLUME_GROUP, WORKLOADS, Item, plan
 from tenant_operator.offboarding.state import stamp
-from tenant_operator.offboarding.volumes import Volumes
+from tenant_operator.offboarding.volumes import Check, Volumes
 from tenant_operator.ports import Clock, Cluster, OutsideSystem, Planned, Recorder
 from tenant_operator.stack.part import Context, ExternalKey, Manifest, ObjectKey, Part
-
-Check = Callable[[], Awaitable[None]]
-"""Raises unless, by facts read now, something may be destroyed."""
 
 ABSENT = "Absent"
 SEALED = "Sealed"
@@ -83,17 +80,18 @@ class Destroyer:
             if live is None:
                 return
             if key.kind == "PersistentVolumeClaim":
-                await self._volumes.release(ctx, journal, live)
+                await self._volumes.release(ctx, journal, check, live)
             if live["metadata"].get("deletionTimestamp"):
                 return
             planned = Planned(item.action, key.kind, key.name, key.namespace, "Offboarding", "destruction")
-            await check()
             async with self.recorder.acts(ctx.names.audit_log, [planned]) as (act,):
+                await check()
                 await self.cluster.delete(live)
                 act.done("ok", "deletion asked for")
             return
         planned = Planned(item.action, f"{key.system}-{key.kind}", key.name, "", "Offboarding", "destruction")
         async with self.recorder.acts(ctx.names.audit_log, [planned]) as (act,):
+            await check()
             await self._system(key).delete(ctx, key)
             act.done("ok", "deleted")
 
@@ -107,9 +105,9 @@ class Destroyer:
             key = ObjectKey.of(live)
             if live["metadata"].get("deletionTimestamp"):
                 continue
-            await check()
             planned = Planned("operator:object:delete", key.kind, key.name, key.namespace, "Offboarding", "left over")
             async with self.recorder.acts(ctx.names.audit_log, [planned]) as (act,):
+                await check()
                 await self.cluster.delete(live)
                 act.done("ok", "deletion asked for")
         pods = await self.cluster.read_list("v1", "Pod", ctx.namespace)

@@ -8,6 +8,9 @@ from tenant_operator.offboarding.state import stamp
 from tenant_operator.ports import Cluster, Planned, Recorder
 from tenant_operator.stack.part import Context, Manifest, ObjectKey
 
+Check = Callable[[], Awaitable[None]]
+"""Raises unless, by facts read now, something may be destroyed. Asked within each act, after its intent and just before it."""
+
 _GONE = "the list of the cluster's volumes does not hold it"
 
 
@@ -27,27 +30,25 @@ class Volumes:
             if (volume["spec"].get("claimRef") or {}).get("namespace") == ctx.namespace
         }
 
-    async def release(self, ctx: Context, journal: Journal, claim: Manifest) -> None:
+    async def release(self, ctx: Context, journal: Journal, check: Check, claim: Manifest) -> None:
         """Let the volume of a claim go with it: a volume that would be kept is told to be deleted, before its claim is."""
         name = claim["spec"].get("volumeName")
         for volume in (await self.bound(ctx)).values():
             if volume["metadata"]["name"] == name:
-                await self._tell(ctx, journal, volume)
+                await self._tell(ctx, journal, check, volume)
 
-    async def advance(self, ctx: Context, journal: Journal, check: Callable[[], Awaitable[None]]) -> list[str]:
+    async def advance(self, ctx: Context, journal: Journal, check: Check) -> list[str]:
         """Destroy claims and volumes that are left; return what is still there."""
         waiting = []
         for claim in await self.cluster.read_list("v1", "PersistentVolumeClaim", ctx.namespace):
             name = claim["metadata"]["name"]
             waiting.append(f"claim {name}")
             if not claim["metadata"].get("deletionTimestamp"):
-                await check()
-                await self.release(ctx, journal, claim)
-                await self._delete(ctx, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **claim})
+                await self.release(ctx, journal, check, claim)
+                await self._delete(ctx, check, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **claim})
         left = await self.bound(ctx)
         for volume in left.values():
-            await check()
-            await self._tell(ctx, journal, volume)
+            await self._tell(ctx, journal, check, volume)
         waiting += [f"volume {name}" for name in left]
         await self._prove(ctx, journal, left)
         return waiting
@@ -62,7 +63,7 @@ class Volumes:
             await self.recorder.note(ctx.names.audit_log, planned)
             await journal.mark(step.name, "Absent", evidence)
 
-    async def _tell(self, ctx: Context, journal: Journal, volume: Manifest) -> None:
+    async def _tell(self, ctx: Context, journal: Journal, check: Check, volume: Manifest) -> None:
         """Save that the volume exists, then change its reclaim policy: its provisioner deletes it once it is released."""
         name, spec = volume["metadata"]["name"], volume["spec"]
         where = spec.get("csi", {}).get("driver") or next(
@@ -80,15 +81,17 @@ class Volumes:
             "operator:object:apply", "PersistentVolume", name, "", "Offboarding", "its bytes go with its claim", change
         )
         async with self.recorder.acts(ctx.names.audit_log, [planned]) as (act,):
+            await check()
             await self.cluster.patch(
                 {"apiVersion": "v1", "kind": "PersistentVolume", **volume},
                 {"spec": {"persistentVolumeReclaimPolicy": "Delete"}},
             )
             act.done()
 
-    async def _delete(self, ctx: Context, live: Manifest) -> None:
+    async def _delete(self, ctx: Context, check: Check, live: Manifest) -> None:
         key = ObjectKey.of(live)
         planned = Planned("operator:object:delete", key.kind, key.name, key.namespace, "Offboarding", "destruction")
         async with self.recorder.acts(ctx.names.audit_log, [planned]) as (act,):
+            await check()
             await self.cluster.delete(live)
             act.done("ok", "deletion asked for")
