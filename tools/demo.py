@@ -28,7 +28,9 @@ def local_cluster() -> dict[str, str]:
     with step("the local cluster: Kubernetes, two regions, Vault, object storage, a directory"):
         run([sys.executable, "-m", "localcluster", "up"])
     with step("images of the operator, the audit service, the app and PostgreSQL"):
-        images = json.loads(run([sys.executable, "-m", "localcluster", "images", "--json"], quiet=True))
+        run([sys.executable, "-m", "localcluster", "images"])
+        said = run([sys.executable, "-m", "localcluster", "images", "--json"], quiet=True)
+        images = json.loads(said[said.index("{") :])
     env = environment()
     with step("Cloister, by Helm"):
         install(local_values(images), env)

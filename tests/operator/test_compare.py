@@ -3,11 +3,11 @@
 import copy
 
 import pytest
+
 from tenant_operator.reconcile.compare import added_only, differences
 from tenant_operator.reconcile.plan import resources
 from tenant_operator.stack.part import Desired
 from tenant_operator.stack.parts import PARTS
-
 from tests.support.tenants import context
 
 POLICY = {
@@ -20,7 +20,10 @@ DEPLOYMENT = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
     "metadata": {"name": "app", "labels": {"a": "b"}},
-    "spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "app", "resources": {"limits": {"cpu": "1000m"}}}]}}},
+    "spec": {
+        "replicas": 1,
+        "template": {"spec": {"containers": [{"name": "app", "resources": {"limits": {"cpu": "1000m"}}}]}},
+    },
 }
 
 

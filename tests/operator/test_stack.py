@@ -4,11 +4,11 @@ import base64
 import json
 
 import pytest
+
 from tenant_operator.api.names import LABEL_TENANT_ID
 from tenant_operator.reconcile.plan import resources
 from tenant_operator.stack.part import Context, Desired, External, Observed
 from tenant_operator.stack.parts import PARTS
-
 from tests.support.tenants import ACME, GLOBEX, context
 
 
@@ -42,7 +42,9 @@ def test_every_object_is_in_the_tenants_namespace_and_carries_its_id():
 @pytest.mark.parametrize("names", [ACME, GLOBEX], ids=lambda names: names.tenant)
 def test_no_object_of_a_tenant_names_another(names):
     other = GLOBEX if names is ACME else ACME
-    text = json.dumps(manifests(context(names))) + repr([i.spec for i in resources(context(names), PARTS) if isinstance(i, External)])
+    text = json.dumps(manifests(context(names))) + repr(
+        [i.spec for i in resources(context(names), PARTS) if isinstance(i, External)]
+    )
     assert other.id not in text
     assert other.tenant not in text
     assert other.namespace not in text
@@ -122,7 +124,9 @@ def test_network_policies_name_only_what_is_needed():
     policies = {m["metadata"]["name"]: m["spec"] for m in manifests(context()) if m["kind"] == "NetworkPolicy"}
     assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     probe = policies["isolation-probe"]
-    assert [rule["to"] for rule in probe["egress"]] == [[{"podSelector": {"matchLabels": {"app.kubernetes.io/component": "database"}}}]]
+    assert [rule["to"] for rule in probe["egress"]] == [
+        [{"podSelector": {"matchLabels": {"app.kubernetes.io/component": "database"}}}]
+    ]
     for name, spec in policies.items():
         for rule in [*spec.get("ingress", []), *spec.get("egress", [])]:
             assert rule.get("from") or rule.get("to"), f"{name} opens something to everybody"

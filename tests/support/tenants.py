@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
+
 from tenant_operator.api.names import Names
 from tenant_operator.api.region import RegionSpec
 from tenant_operator.api.tenant import TenantSpec
