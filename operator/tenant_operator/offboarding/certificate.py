@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import rfc8785
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -75,7 +75,7 @@ def verify(certificate: bytes, *, public_key: bytes | str | None = None) -> list
         return list(_check(payload, signature, public_key))
     except _BadCertificateError as error:
         return [Finding("error", str(error))]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, UnsupportedAlgorithm) as error:
         return [Finding("error", f"not a certificate of destruction: {type(error).__name__}: {error}")]
 
 
