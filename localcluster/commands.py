@@ -91,7 +91,7 @@ def images(layout: Layout, options: argparse.Namespace) -> None:
         print(json.dumps({target: image.name for target, image in built.items()}, indent=2))
     else:
         for image in built.values():
-            print(f"{image.name}\t{image.archive}")
+            print(image.name)
 
 
 def load_image(layout: Layout, options: argparse.Namespace) -> None:
@@ -100,7 +100,7 @@ def load_image(layout: Layout, options: argparse.Namespace) -> None:
         if not archive.exists():
             raise LocalClusterError(f"{archive} does not exist")
         for node in facts.NODES:
-            nodes.load_image(layout, node, str(archive.absolute()))
+            nodes.load_archive(layout, node, archive.absolute())
             say(f"{archive} is in {node.name}")
 
 

@@ -44,6 +44,11 @@ class Dockerfile:
             queue += [self.stages[name].base, *self.stages[name].uses]
         return [stage for name, stage in self.stages.items() if name in wanted]
 
+    def final_targets(self) -> list[str]:
+        """Name the results: the stages that no other stage builds on."""
+        used = {name for stage in self.stages.values() for name in (stage.base, *stage.uses)}
+        return [name for name in self.stages if name not in used]
+
     def inputs(self, target: str, context: Path) -> tuple[list[str], list[Path]]:
         """Give what decides about a target's content: its instructions and the files it copies."""
         chain = self.chain(target)

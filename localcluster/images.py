@@ -11,6 +11,9 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from localcluster import baseimage, dockerfile
 from localcluster.console import step
 from localcluster.errors import LocalClusterError, tail
 from localcluster.files import digest_files, locked, write
+from localcluster.ocilayout import Stored, find
 from localcluster.paths import HOUSE, REPOSITORY, Layout
 from localcluster.shell import run
 
@@ -35,11 +39,11 @@ DEVELOPMENT = {
 
 @dataclass(frozen=True)
 class Image:
-    """A built image: its name, and the archive that holds it."""
+    """A built image: its target, its name, and where it is stored."""
 
     target: str
     name: str
-    archive: Path
+    stored: Stored
 
 
 class Images:
@@ -51,69 +55,73 @@ class Images:
         self._folder = layout.cache / "images"
         self._store = layout.cache / "containers"
 
-    def development(self, *targets: str) -> dict[str, Image]:
-        """Build development images by name."""
-        parsed = dockerfile.parse((HOUSE / "Dockerfile").read_text())
+    def development(self) -> dict[str, Image]:
+        """Build the development images by name."""
+        file = HOUSE / "Dockerfile"
+        parsed = dockerfile.parse(file.read_text())
         built = {}
-        for target in targets or tuple(DEVELOPMENT):
+        for target, program in DEVELOPMENT.items():
             texts = [line for stage in parsed.chain(target) for line in stage.lines]
-            program = DEVELOPMENT[target]
             content = self._binaries[program].parent.name if program else baseimage.cache_key()
             key = hashlib.sha256("\n".join([*texts, content]).encode()).hexdigest()[:12]
-            built[target] = self._build(target, key, HOUSE / "Dockerfile", program)
+            with self._context() as context:
+                built[target] = self._build(target, key, file, context, self._binaries.get(program))
         return built
 
     def product(self) -> dict[str, Image]:
         """Build every final target of the repository's Dockerfile; none while there is none."""
-        path = REPOSITORY / "Dockerfile"
-        if not path.exists():
+        file = REPOSITORY / "Dockerfile"
+        if not file.exists():
             return {}
-        parsed = dockerfile.parse(path.read_text())
+        parsed = dockerfile.parse(file.read_text())
         built = {}
-        for target in _final_targets(parsed):
+        for target in parsed.final_targets():
             texts, files = parsed.inputs(target, REPOSITORY)
-            key = digest_files(files, REPOSITORY, baseimage.cache_key(), *texts)[:12]
-            built[target] = self._build(target, key, path)
+            # Set aside, then named: whoever edits meanwhile, a name means the same content.
+            with self._context() as context:
+                staged = [copy for path in files if (copy := _copy(path, context / path.relative_to(REPOSITORY)))]
+                key = digest_files(staged, context, baseimage.cache_key(), *texts)[:12]
+                built[target] = self._build(target, key, file, context)
         return built
 
-    def _build(self, target: str, key: str, file: Path, program: str | None = None) -> Image:
+    def _build(self, target: str, key: str, file: Path, context: Path, program: Path | None = None) -> Image:
         name = f"localhost/cloister/{target}:{key}"
-        image = Image(target, name, self._folder / f"{target}-{key}.tar")
-        if image.archive.exists():
-            return image
-        self._folder.mkdir(parents=True, exist_ok=True)
-        # One lock for all: buildah's store is shared, and two cores build one image at a time best.
-        with locked(self._layout.cache / "locks" / "images.lock", "building images"):
-            if not image.archive.exists():
-                with step(f"image {target}"):
-                    context = REPOSITORY if program is None else self._context(program)
-                    self._run_build(image, file, context)
-        return image
+        stored = find(self._folder, name)
+        if stored is None or not stored.is_whole:
+            # One lock for all: buildah's store is shared, and two cores build one image at a time best.
+            with locked(self._layout.cache / "locks" / "images.lock", "building images"):
+                stored = find(self._folder, name)
+                if stored is None or not stored.is_whole:
+                    with step(f"image {target}"):
+                        if program is not None:
+                            _copy(program, context / program.name)
+                        self._run_build(target, name, file, context)
+                    stored = find(self._folder, name)
+        if stored is None:
+            raise LocalClusterError(f"{name} was built, but {self._folder} does not have it")
+        return Image(target, name, stored)
 
-    def _context(self, program: str) -> Path:
-        context = self._layout.cache / "work" / "context"
-        shutil.rmtree(context, ignore_errors=True)
-        context.mkdir(parents=True)
-        if program:
-            shutil.copy2(self._binaries[program], context / program)
-        return context
+    @contextmanager
+    def _context(self) -> Iterator[Path]:
+        """Give an empty folder to build from."""
+        parent = self._layout.cache / "work"
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="context-", dir=parent) as folder:
+            yield Path(folder)
 
-    def _run_build(self, image: Image, file: Path, context: Path) -> None:
-        log = self._layout.log(f"image-{image.target}")
-        needs_base = "BASE_IMAGE" in "".join(
-            line for stage in dockerfile.parse(file.read_text()).chain(image.target) for line in stage.lines
-        )
-        arguments = ["bud", "--isolation", "chroot", "--layers", "--pull-never", "--target", image.target]
-        if needs_base:
+    def _run_build(self, target: str, name: str, file: Path, context: Path) -> None:
+        log = self._layout.log(f"image-{target}")
+        chain = dockerfile.parse(file.read_text()).chain(target)
+        arguments = ["bud", "--isolation", "chroot", "--layers", "--pull-never", "--target", target]
+        if any("BASE_IMAGE" in line for stage in chain for line in stage.lines):
             arguments += ["--build-arg", f"BASE_IMAGE={self._base()}", *self._package_settings()]
         else:
             arguments += ["--build-arg", "BASE_IMAGE=scratch"]
-        arguments += ["--tag", image.name, "--file", str(file), str(context)]
+        arguments += ["--tag", name, "--file", str(file), str(context)]
         self._buildah(log, *arguments)
-        temporary = image.archive.with_suffix(".part")
-        temporary.unlink(missing_ok=True)
-        self._buildah(log, "push", image.name, f"docker-archive:{temporary}:{image.name}")
-        temporary.rename(image.archive)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # Layers stay uncompressed: they never leave the machine, and nodes take them as they are.
+        self._buildah(log, "push", "--disable-compression", name, f"oci:{self._folder}:{name}")
 
     def _base(self) -> str:
         """Bring the base into buildah's store and give its name there."""
@@ -176,7 +184,9 @@ class Images:
             raise LocalClusterError(f"buildah {arguments[0]} failed ({done.returncode}); log: {log}\n{tail(log, 25)}")
 
 
-def _final_targets(parsed: dockerfile.Dockerfile) -> list[str]:
-    """A stage that no other stage builds on is a result."""
-    used = {name for stage in parsed.stages.values() for name in (stage.base, *stage.uses)}
-    return [name for name in parsed.stages if name not in used]
+def _copy(path: Path, target: Path) -> Path | None:
+    """Copy a file; None when it has gone since it was listed, as editors' files do."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        return Path(shutil.copy2(path, target))
+    return None

@@ -109,7 +109,7 @@ async def _hello(reader: asyncio.StreamReader) -> tuple[bytes, str | None]:
 
 
 async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError, TimeoutError):
+    with suppress(OSError):
         while part := await source.read(_CHUNK):
             target.write(part)
             await target.drain()
