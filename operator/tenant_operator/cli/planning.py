@@ -1,8 +1,9 @@
 """`cloister plan -f tenant.yaml`: what would change if this were applied."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 from rich.text import Text
@@ -13,14 +14,14 @@ from tenant_operator.api.names import LABEL_PART, LABEL_TENANT
 from tenant_operator.cli import rendering
 from tenant_operator.cli.kube import Kube, Object, ours
 from tenant_operator.cli.problems import Exit, ProblemError
-from tenant_operator.cli.rendering import Stack
+from tenant_operator.cli.rendering import UNKNOWN_ID, Stack
+from tenant_operator.cli.values import changed, value_at
 from tenant_operator.cli.words import console
 from tenant_operator.clients.resources import CHILDREN
 from tenant_operator.reconcile.compare import differences
-from tenant_operator.reconcile.plan import KEPT, at
+from tenant_operator.reconcile.plan import KEPT
 from tenant_operator.stack.part import ExternalKey, Manifest, ObjectKey
 
-_LONG = 60
 _UNREADABLE = "Secret"
 """Their values are derived from the operator's seed; only whether they are there can be told from here."""
 
@@ -96,12 +97,14 @@ def _ask_the_api_server(kube: Kube, body: Object) -> None:
 def observed(kube: Kube, tenant: str) -> dict[ObjectKey, Manifest]:
     """Return what is live of a tenant, without Secrets."""
     found = {}
-    for resource in CHILDREN:
-        if resource.kind in {_UNREADABLE, "Pod"}:
-            continue
-        for item in kube.items(resource.collection(), labelSelector=f"{LABEL_TENANT}={tenant}"):
-            whole = {"apiVersion": resource.api_version, "kind": resource.kind, **item}
-            found[ObjectKey.of(whole)] = whole
+    readable = [resource for resource in CHILDREN if resource.kind not in {_UNREADABLE, "Pod"}]
+    with ThreadPoolExecutor(len(readable)) as pool:
+        label = f"{LABEL_TENANT}={tenant}"
+        lists = pool.map(lambda resource: kube.items(resource.collection(), labelSelector=label), readable)
+        for resource, items in zip(readable, lists, strict=True):
+            for item in items:
+                whole = {"apiVersion": resource.api_version, "kind": resource.kind, **item}
+                found[ObjectKey.of(whole)] = whole
     return found
 
 
@@ -123,12 +126,7 @@ def compare(old: Stack | None, new: Stack, live: dict[ObjectKey, Manifest]) -> l
 def _details(wanted: Manifest, before: Manifest, hidden: frozenset[str]) -> tuple[str, ...]:
     """Return the paths that differ, with both values, but for those that rest on secrets."""
     paths = [path for path in differences(wanted, before) if path not in hidden]
-    return tuple(f"{path}: {_short(at(before, path))} → {_short(at(wanted, path))}" for path in paths)
-
-
-def _short(value: Any) -> str:
-    text = "nothing" if value is None else str(value)
-    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
+    return tuple(line for path in paths for line in changed(path, value_at(before, path), value_at(wanted, path)))
 
 
 def _removed(old: Stack | None, new: Stack, live: dict[ObjectKey, Manifest]) -> list[Change]:
@@ -148,18 +146,14 @@ def _outside(old: Stack | None, new: Stack) -> list[Change]:
         if before is None:
             changes.append(Change("+", new.part_of[key], _outside_words(key)))
         elif before != spec:
-            off = tuple(
-                f"{name}: {_short(before.get(name))} → {_short(value)}"
-                for name, value in spec.items()
-                if before.get(name) != value
-            )
+            off = tuple(line for name in spec for line in changed(name, before.get(name), spec[name]))
             changes.append(Change("~", new.part_of[key], _outside_words(key), off))
     return changes
 
 
 def _outside_words(key: ExternalKey) -> str:
     systems = {"vault": "Vault", "postgres": "PostgreSQL", "objectstore": "object storage", "audit": "audit"}
-    return f"{systems[key.system]} {key.kind} {key.name}"
+    return f"{systems[key.system]} {key.kind} {key.name.replace(UNKNOWN_ID, '<its id>')}"
 
 
 def show(name: str, words: str, changes: list[Change]) -> None:

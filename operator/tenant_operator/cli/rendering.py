@@ -24,7 +24,7 @@ from tenant_operator.stack.part import Context, Desired, ExternalKey, Images, Ma
 from tenant_operator.stack.parts import PARTS
 
 SYSTEM = "cloister-system"
-_UNKNOWN_ID = "00000000-0000-0000-0000-000000000000"
+UNKNOWN_ID = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def context(kube: Kube, tenant: str, number: str | None, spec: TenantSpec) -> Co
         raise ProblemError(wrong.message if wrong else "the Region or the class is gone")
     ca_key = spec.identity.ldap.tls.ca_secret_key
     return Context(
-        names=Names(tenant, number or _UNKNOWN_ID),
+        names=Names(tenant, number or UNKNOWN_ID),
         generation=1,
         spec=spec,
         region=RegionSpec.model_validate(region["spec"]),

@@ -31,7 +31,7 @@ PROMISES: dict[str, str] = {
 NEXT: dict[str, str] = {
     Reason.UNKNOWN_REGION: "Name one of `kubectl get regions`, or have the platform team add this Region.",
     Reason.UNKNOWN_CLASS: "Name one of `kubectl get tenantclasses`.",
-    Reason.BIND_SECRET_MISSING: "Make the Secret in cloister-system, labelled cloister.dev/tenant={tenant}: bindDN, password, ca.crt.",
+    Reason.BIND_SECRET_MISSING: "Make that Secret, labelled cloister.dev/tenant={tenant}; the message says where and with what.",
     Reason.INVALID_SPEC: "Correct the Tenant and apply it again; `cloister plan -f` checks it first.",
     Reason.INVALID_SCHEDULE: 'Correct spec.backup.schedule: five fields, such as "0 2 * * *".',
     Reason.INVALID_DIRECTORY: "Correct spec.identity.ldap.",
