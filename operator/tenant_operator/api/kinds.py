@@ -102,7 +102,6 @@ KINDS: tuple[Kind, ...] = (
             cel(
                 "self.metadata.name.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$') && size(self.metadata.name) <= 40",
                 "a Tenant's name has at most 40 characters: lower-case letters, digits and dashes",
-                fieldPath=".metadata.name",
             ),
         ),
     ),

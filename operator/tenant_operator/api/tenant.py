@@ -99,7 +99,8 @@ class Database(ApiModel):
         json_schema_extra={
             "x-kubernetes-validations": [
                 cel(
-                    "!has(oldSelf.storage) || (has(self.storage) && quantity(self.storage).compareTo(quantity(oldSelf.storage)) >= 0)",
+                    "!has(oldSelf.storage) || (has(self.storage)"
+                    " && quantity(self.storage).compareTo(quantity(oldSelf.storage)) >= 0)",
                     "a database volume can grow but not shrink",
                     fieldPath=".storage",
                 )
