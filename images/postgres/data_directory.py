@@ -1,17 +1,18 @@
 # ruff: noqa: INP001 - files of an image, not of a package
 """A new data directory: a copy of the image's template with an identity of its own, whole or not there. Standard library only."""
 
-import ctypes
 import os
 import shutil
 import struct
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ALL_ZERO_FROM = 1 << 20
 """Files this large are WAL: their unwritten rest is reserved on the volume, not written."""
-_BLOCK = 1 << 18
+_BLOCK = 1 << 20
+THREADS = 32
 
 
 class Unusable(Exception):
@@ -38,23 +39,30 @@ def prepare(data: Path, template: Path) -> int | None:
     new = data.with_name(f"{data.name}.new")
     if new.exists():
         shutil.rmtree(new)  # an earlier start was killed; it was never in use
-    _copy(template, new)
+    _copy(str(template), str(new))
     identifier = stamp(new)
-    _sync_all(new)
     new.rename(data)
-    _sync(data.parent)
+    _sync(str(data.parent))
     return identifier
 
 
-def _copy(source: Path, target: Path) -> None:
-    os.mkdir(target, 0o700)  # noqa: PTH102 - a thousand entries: pathlib doubles the time
-    with os.scandir(source) as entries:
-        for entry in entries:
-            path = os.path.join(target, entry.name)  # noqa: PTH118 - likewise
-            if entry.is_dir(follow_symlinks=False):
-                _copy(Path(entry.path), Path(path))
-            else:
-                _copy_file(entry.path, path)
+def _copy(source: str, target: str) -> None:
+    """Copy a tree and make it durable.
+
+    Many threads at once, because their fsyncs then share the journal's commits: a thousand one after the other take a second,
+    and syncfs would wait for what the neighbours on this node have written.
+    """
+    folders, files = [target], []
+    os.mkdir(target, 0o700)  # noqa: PTH102 - strings and plain calls here: pathlib doubles the time of a thousand files
+    for at, names, found in os.walk(source):
+        there = target + at[len(source) :]
+        files += [(f"{at}/{name}", f"{there}/{name}") for name in found]
+        for name in names:
+            folders.append(f"{there}/{name}")
+            os.mkdir(folders[-1], 0o700)  # noqa: PTH102
+    with ThreadPoolExecutor(THREADS) as threads:
+        list(threads.map(_copy_file, *zip(*files, strict=True)))
+        list(threads.map(_sync, folders))
 
 
 def _copy_file(source: str, target: str) -> None:
@@ -62,14 +70,15 @@ def _copy_file(source: str, target: str) -> None:
     write = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         size = os.fstat(read).st_size
-        sparse = size >= ALL_ZERO_FROM
-        if sparse:
+        wal = size >= ALL_ZERO_FROM
+        if wal:
             os.posix_fallocate(write, 0, size)
         at = 0
-        while block := os.read(read, _BLOCK):
-            if not (sparse and block.count(0) == len(block)) and os.pwrite(write, block, at) != len(block):
+        while at < size and (block := os.read(read, min(_BLOCK, size - at))):
+            if not (wal and block.count(0) == len(block)) and os.pwrite(write, block, at) != len(block):
                 raise OSError(f"{target}: the volume took only part of a block")
             at += len(block)
+        os.fsync(write)
     finally:
         os.close(read)
         os.close(write)
@@ -91,6 +100,7 @@ def stamp(data: Path) -> int:
     raw[end - 32 : end] = os.urandom(32)
     struct.pack_into("<I", raw, end, crc32c(bytes(raw[:end])))
     control.write_bytes(raw)
+    _sync(str(control))
     for segment in (data / "pg_wal").iterdir():
         if not segment.is_file():
             continue
@@ -100,6 +110,7 @@ def stamp(data: Path) -> int:
                 raise Unusable(f"template: WAL segment {segment.name} is not of the template's server")
             file.seek(24)
             file.write(struct.pack("<Q", identifier))
+        _sync(str(segment))
     return identifier
 
 
@@ -126,19 +137,8 @@ def _crc_offset(raw: bytes) -> int:
     raise Unusable("template: pg_control has no valid checksum")
 
 
-def _sync_all(folder: Path) -> None:
-    """Make a whole tree durable with one call: an fsync for each of a thousand files takes longer than all the rest."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.syncfs(handle) != 0:
-            raise OSError(ctypes.get_errno(), "syncfs", str(folder))
-    finally:
-        os.close(handle)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
