@@ -186,6 +186,15 @@ async def test_an_approval_taken_back_at_any_moment_stops_it(at):
     assert_certified(world, status)
 
 
+async def test_keys_that_a_restored_vault_brings_back_are_destroyed_again():
+    world = ready()
+    await run(world)
+    world.judge = lambda world, what: None
+    world.keys[f"cloister-{IDENTITY}"] = "aes256-gcm96"
+    assert_certified(world, await run(world))
+    assert world.destroyed[-1] == f"delete vault key cloister-{IDENTITY}"
+
+
 async def test_other_tenants_are_not_touched():
     world = ready()
     other = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs", "namespace": "tenant-acme-pharma"}}

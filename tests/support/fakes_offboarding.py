@@ -24,7 +24,7 @@ from audit_contract.merkle import inclusion_ranges, leaf_hash, root_of
 from audit_contract.proof import InclusionProof
 from tenant_operator.api.common import API_VERSION
 from tenant_operator.errors import Conflict
-from tenant_operator.offboarding.offboarder import WAIT, Offboarder
+from tenant_operator.offboarding.offboarder import GUARD, WAIT, Offboarder
 from tenant_operator.offboarding.ports import Stored
 from tenant_operator.stack.part import ExternalKey, ObjectKey
 from tenant_operator.stack.parts import PARTS
@@ -441,7 +441,8 @@ async def run(world: World, limit: int = 200) -> dict[str, Any]:
             process = offboarder(world)
             continue
         status = world.objects[offboarding_key()].get("status", {})
-        if again is None or (again == WAIT and status.get("phase") in {"Held", "AwaitingApprovals"}):
+        resting = {"Held": WAIT, "AwaitingApprovals": WAIT, "Certified": GUARD}
+        if again is None or again == resting.get(status.get("phase")):
             return status
         world.now_ += max(again, timedelta(seconds=1))
     raise AssertionError(f"no rest after {limit} looks: {world.objects[offboarding_key()].get('status')}")

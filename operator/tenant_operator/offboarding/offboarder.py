@@ -17,6 +17,7 @@ from tenant_operator.offboarding.destroying import Destroyer
 from tenant_operator.offboarding.exporting import Exporter
 from tenant_operator.offboarding.journal import Journal
 from tenant_operator.offboarding.ports import ContextFor, ExportStore, KeyVault
+from tenant_operator.offboarding.removals import plan
 from tenant_operator.offboarding.state import Decision, Facts, decide
 from tenant_operator.offboarding.words import MARK_DESTROYING, MARK_OFFBOARDING, Phase, Word
 from tenant_operator.ports import Clock, Cluster, OutsideSystem, Planned, Recorder
@@ -27,6 +28,8 @@ SOON = timedelta(seconds=1)
 RETRY = timedelta(seconds=5)
 WAIT = timedelta(minutes=1)
 LONGEST = timedelta(minutes=15)
+GUARD = timedelta(hours=6)
+"""A Vault restored from an older backup has the keys again; they are looked for this often, and at every start."""
 TAKEN_OVER, RE_READ, BEGAN = "taken over", "export read again", "destruction began"
 
 
@@ -95,7 +98,8 @@ class Offboarder:
                 return await self._destroy(facts, decision, journal)
             case Phase.CERTIFIED:
                 await self._finish(facts, decision, journal)
-                return None
+                await self._keep_destroyed(facts)
+                return GUARD
             case Phase.HELD | Phase.AWAITING_APPROVALS:
                 await journal.say(decision)
                 return WAIT
@@ -167,6 +171,22 @@ class Offboarder:
                 act.done()
         await journal.save(certificate=(facts.record or {})["spec"]["certificate"])
         await journal.say(decision)
+
+    async def _keep_destroyed(self, facts: Facts) -> None:
+        """Destroy keys that came back after the certificate, as they do when Vault is restored from an older backup."""
+        ctx = await self._context(facts)
+        for item in plan(ctx, self.parts):
+            if (
+                isinstance(item.key, ObjectKey)
+                or item.key.system != "vault"
+                or await self.keys.is_absent(ctx, item.key)
+            ):
+                continue
+            text = "it was there again after its certified destruction, as after a restore of Vault"
+            planned = Planned(item.action, f"vault-{item.key.kind}", item.key.name, "", "Offboarding", text)
+            async with self.recorder.acts(ctx.names.audit_log, [planned]) as (act,):
+                await self.outside["vault"].delete(ctx, item.key)
+                act.done("ok", text)
 
     async def _context(self, facts: Facts) -> Context:
         tenant = await self.cluster.read(ObjectKey(API_VERSION, "Tenant", "", facts.tenant))
