@@ -59,6 +59,14 @@ class SignInDelayed(SignInRefused):
         self.seconds = seconds
 
 
+class SigningRefused(AppError):
+    """A signing did not go through: wrong components, a used challenge, or a locked account (11.200, 11.300(d))."""
+
+    status = 403
+    code = "signing_refused"
+    title = "Not signed"
+
+
 class NotSignedIn(AppError):
     """No live session: absent, timed out, displaced, or bound to another client."""
 
@@ -146,3 +154,9 @@ class AuditRefusal(AuditAway):
     """The audit service answers and will not take an entry: for the app the same as away, for its operators a defect."""
 
     code = "audit_refused"
+
+
+class SinkAway(DependencyAway):
+    """An alert sink did not take an alert."""
+
+    code = "sink_away"

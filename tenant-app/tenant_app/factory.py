@@ -5,17 +5,28 @@ from datetime import timedelta
 
 from tenant_app.adapters.audit import ServiceAuditLog
 from tenant_app.adapters.directory import LdapDirectory
-from tenant_app.adapters.ports import AuditLog, Directory, Keys
+from tenant_app.adapters.ports import AuditLog, Directory, Keys, Sink
+from tenant_app.adapters.sinks import sink_of
 from tenant_app.adapters.vault import VaultKeys
 from tenant_app.domain.identity import SessionRules
+from tenant_app.domain.signing import PeriodRules
+from tenant_app.domain.workflow import load as load_workflow
+from tenant_app.services.alerts import Alerts
+from tenant_app.services.annotations import Annotations
 from tenant_app.services.columns import Columns
+from tenant_app.services.components import Components
 from tenant_app.services.directory_watch import DirectoryWatch
 from tenant_app.services.documents import Documents
 from tenant_app.services.export import Export
 from tenant_app.services.health import Health
+from tenant_app.services.keyring import Keyring
+from tenant_app.services.parts import Parts
+from tenant_app.services.progress import Progress
 from tenant_app.services.recorder import Recorder
 from tenant_app.services.relay import Relay
+from tenant_app.services.rows import Rows
 from tenant_app.services.sessions import Sessions
+from tenant_app.services.signing import Signing
 from tenant_app.settings import Settings
 from tenant_app.storage.database import Database
 
@@ -27,6 +38,7 @@ class Ports:
     keys: Keys
     directory: Directory
     audit: AuditLog
+    sinks: tuple[Sink, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +52,10 @@ class App:
     recorder: Recorder
     sessions: Sessions
     documents: Documents
+    annotations: Annotations
+    progress: Progress
+    signing: Signing
+    alerts: Alerts
     relay: Relay
     watch: DirectoryWatch
     export: Export
@@ -57,6 +73,7 @@ def real_ports(settings: Settings, *, service_account: str = "app") -> Ports:
         keys=VaultKeys(settings.vault, role=_role(settings, service_account)),
         directory=LdapDirectory(settings.ldap),
         audit=ServiceAuditLog(settings.audit, settings.system, service_account=service_account),
+        sinks=tuple(sink_of(section) for section in settings.alerts),
     )
 
 
@@ -72,6 +89,23 @@ def build(settings: Settings, ports: Ports) -> App:
         max_concurrent=settings.sessions.max_concurrent,
     )
     documents = Documents(database, columns, recorder, ports.keys, tenant=tenant, max_bytes=settings.uploads.max_bytes)
+    alerts = Alerts(database, columns, recorder, list(ports.sinks), tenant=tenant)
+    keyring = Keyring(ports.keys)
+    progress = Progress(database, columns, keyring, load_workflow(), tenant=tenant)
+    components = Components(database, recorder, ports.directory, alerts, _period_rules(settings))
+    parts = Parts(
+        database=database,
+        columns=columns,
+        recorder=recorder,
+        keys=ports.keys,
+        keyring=keyring,
+        directory=ports.directory,
+        documents=documents,
+        progress=progress,
+        rows=Rows(columns, tenant),
+        tenant=tenant,
+        system={"app_image": settings.system.image, "app_version": settings.system.version},
+    )
     return App(
         settings=settings,
         ports=ports,
@@ -80,11 +114,20 @@ def build(settings: Settings, ports: Ports) -> App:
         recorder=recorder,
         sessions=Sessions(database, columns, recorder, ports.directory, rules),
         documents=documents,
+        annotations=Annotations(database, columns, recorder),
+        progress=progress,
+        signing=Signing(parts, components),
+        alerts=alerts,
         relay=Relay(database, columns, recorder, ports.audit),
         watch=DirectoryWatch(database, columns, recorder, ports.directory),
         export=Export(database, columns, recorder, documents, tenant=tenant),
         health=Health(database, ports.keys, ports.audit, ports.directory),
     )
+
+
+def _period_rules(settings: Settings) -> PeriodRules:
+    signing = settings.signing
+    return PeriodRules(idle=timedelta(seconds=signing.idle_seconds), longest=timedelta(seconds=signing.longest_seconds))
 
 
 def _role(settings: Settings, service_account: str) -> str:

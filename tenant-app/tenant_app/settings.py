@@ -119,6 +119,24 @@ class UploadsSection(Section):
     max_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, le=512 * 1024 * 1024)
 
 
+class SinkSection(Section):
+    """One place that alerts go to: a webhook (https) or a mail server (smtp, STARTTLS when it offers it)."""
+
+    kind: Literal["webhook", "smtp"]
+    url: str
+    sender: str = "cloister@localhost"
+    recipients: tuple[str, ...] = ()
+    token_file: Path | None = None
+    ca_file: Path | None = None
+
+
+class SigningSection(Section):
+    """How long one continuous period of signings lasts (11.200(a)(1))."""
+
+    idle_seconds: int = Field(default=600, ge=30, le=3600)
+    longest_seconds: int = Field(default=7200, ge=60, le=43200)
+
+
 class SystemSection(Section):
     """What is running, as the operator deployed it."""
 
@@ -138,6 +156,8 @@ class Settings(Section):
     ldap: LdapSection
     sessions: SessionsSection = SessionsSection()
     uploads: UploadsSection = UploadsSection()
+    signing: SigningSection = SigningSection()
+    alerts: tuple[SinkSection, ...] = ()
     system: SystemSection = SystemSection()
 
 

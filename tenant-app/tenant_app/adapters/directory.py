@@ -56,6 +56,10 @@ class LdapDirectory:
         """See `Directory.look_up`."""
         return await asyncio.to_thread(self._look_up, sub)
 
+    async def members(self, role: Role) -> list[Person]:
+        """See `Directory.members`."""
+        return await asyncio.to_thread(self._members, role)
+
     async def check(self) -> None:
         """See `Directory.check`."""
         await asyncio.to_thread(self._check)
@@ -92,6 +96,25 @@ class LdapDirectory:
             dn, attributes = found[0]
             account = _first(attributes, self._section.user_attribute).casefold()
             return self._person(service, dn, attributes, account)
+
+    def _members(self, role: Role) -> list[Person]:
+        found: dict[str, Person] = {}
+        with self._service() as service:
+            for mapping in self._section.groups:
+                if mapping.role == role.value:
+                    for dn in _member_dns(service, mapping.group):
+                        person = self._member(service, dn)
+                        if person is not None and role in person.roles:
+                            found[person.sub] = person
+        return sorted(found.values(), key=lambda person: person.name.casefold())
+
+    def _member(self, service: Any, dn: str) -> Person | None:
+        with suppress(ldap.NO_SUCH_OBJECT, ldap.INVALID_DN_SYNTAX):
+            wanted = [*_ATTRIBUTES, self._section.user_attribute]
+            for found, attributes in service.search_ext_s(dn, ldap.SCOPE_BASE, attrlist=wanted, timeout=TIMEOUT):
+                account = _first(attributes, self._section.user_attribute).casefold()
+                return self._person(service, found, attributes, account)
+        return None
 
     def _check(self) -> None:
         with self._service():
@@ -174,6 +197,15 @@ class LdapDirectory:
         except ldap.LDAPError as error:
             log.warning("the directory failed: %s", type(error).__name__)
             raise DirectoryAway("The directory does not answer. Sign-in is not possible until it does.") from error
+
+
+def _member_dns(service: Any, group: str) -> list[str]:
+    with suppress(ldap.NO_SUCH_OBJECT, ldap.INVALID_DN_SYNTAX):
+        for _, attributes in service.search_ext_s(
+            group, ldap.SCOPE_BASE, attrlist=["member", "uniqueMember"], timeout=TIMEOUT
+        ):
+            return [dn.decode() for values in attributes.values() for dn in values]
+    return []
 
 
 def _sub(attributes: dict[str, list[bytes]]) -> str | None:

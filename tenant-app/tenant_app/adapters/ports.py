@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from tenant_app.domain.access import Role
 from tenant_app.domain.audit import Json
 from tenant_app.domain.identity import Person
 
@@ -45,6 +46,9 @@ class Directory(Protocol):
     async def look_up(self, sub: str) -> Person | None:
         """Return the person with this immutable id while they are enabled, else None. Raises DirectoryAway."""
 
+    async def members(self, role: Role) -> list[Person]:
+        """Return who has a role, by name. Raises DirectoryAway."""
+
     async def check(self) -> None:
         """Return when the directory answers. Raises DirectoryAway."""
 
@@ -77,3 +81,14 @@ class AuditLog(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+
+
+class Sink(Protocol):
+    """Where alerts go."""
+
+    @property
+    def name(self) -> str:
+        """Return the sink's name, as entries tell it."""
+
+    async def send(self, body: dict[str, Json]) -> None:
+        """Return when the alert was taken. Raises SinkAway."""

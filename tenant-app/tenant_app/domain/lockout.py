@@ -16,20 +16,24 @@ class Scope(StrEnum):
     ACCOUNT_AT_SOURCE = "account_at_source"
     ACCOUNT = "account"
     SOURCE = "source"
+    SIGNING = "signing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """Failures that are free, and the longest wait. Each further failure doubles the wait, from one second."""
+    """Failures that are free, the first wait, and the longest. Each further failure doubles the wait."""
 
     free: int
     longest: timedelta
+    first: timedelta = timedelta(seconds=1)
 
 
 CURVES = {
     Scope.ACCOUNT_AT_SOURCE: Curve(free=3, longest=timedelta(minutes=15)),
     Scope.ACCOUNT: Curve(free=10, longest=timedelta(seconds=30)),
     Scope.SOURCE: Curve(free=30, longest=timedelta(minutes=5)),
+    # Five wrong components lock signing for this person outright, and the security unit is told (AT-44).
+    Scope.SIGNING: Curve(free=5, longest=timedelta(minutes=15), first=timedelta(minutes=15)),
 }
 FORGET_AFTER = timedelta(hours=1)
 ALERT_AT = 5
@@ -50,7 +54,7 @@ def wait_of(failures: Failures) -> timedelta:
     over = failures.count - curve.free
     if over < 0:
         return timedelta(0)
-    return min(timedelta(seconds=2 ** min(over, 20)), curve.longest)
+    return min(curve.first * (1 << min(over, 20)), curve.longest)
 
 
 def remaining(counters: list[Failures], *, now: datetime) -> timedelta:

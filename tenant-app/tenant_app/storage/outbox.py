@@ -104,6 +104,15 @@ async def chain_id(conn: Conn) -> UUID:
     return UUID(str(row["chain"]))
 
 
+async def head(conn: Conn) -> tuple[UUID, int, bytes]:
+    """Return the chain's id, its size and its newest hash, as a signature names the trail it was made on."""
+    cursor = await conn.execute("SELECT chain, seq, hash FROM chain_head")
+    row = await cursor.fetchone()
+    if row is None:
+        raise LookupError("the chain has no head: the schema was never migrated")
+    return UUID(str(row["chain"])), int(row["seq"]), bytes(row["hash"])
+
+
 async def keep_receipts(conn: Conn, receipts: Sequence[Receipt]) -> None:
     """Store receipts; one that is there already stays as it is."""
     async with conn.cursor() as cursor:

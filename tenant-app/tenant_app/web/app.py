@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from tenant_app.errors import AppError
 from tenant_app.factory import App
-from tenant_app.web import pages_documents, pages_session
+from tenant_app.web import pages_documents, pages_session, pages_workflow
 from tenant_app.web.guard import as_route
 from tenant_app.web.headers import StrictHeaders
 from tenant_app.web.metrics import metrics
@@ -23,7 +23,7 @@ from tenant_app.web.probes import healthz, readyz
 from tenant_app.web.problems import on_app_error, on_defect, on_http_error
 
 STATIC = Path(__file__).parent / "static"
-PAGES = [*pages_session.PAGES, *pages_documents.PAGES]
+PAGES = [*pages_session.PAGES, *pages_workflow.PAGES, *pages_documents.PAGES]
 
 
 class _Static(StaticFiles):
@@ -42,7 +42,8 @@ def create(app: App) -> Starlette:
     @asynccontextmanager
     async def lifespan(_web: Starlette) -> AsyncIterator[None]:
         await app.database.open()
-        work = [asyncio.create_task(app.relay.run()), asyncio.create_task(app.watch.run())]
+        loops = (app.relay.run(), app.watch.run(), app.alerts.run())
+        work = [asyncio.create_task(loop) for loop in loops]
         try:
             yield
         finally:

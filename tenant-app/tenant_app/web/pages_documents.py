@@ -10,7 +10,7 @@ from tenant_app.domain.documents import Kind, checked_metadata
 from tenant_app.domain.media import ACCEPTED, BY_NAME
 from tenant_app.errors import Conflict, InvalidInput, NotFound
 from tenant_app.services.documents import PAGE
-from tenant_app.web.guard import Access, Page
+from tenant_app.web.guard import Page
 from tenant_app.web.render import render
 from tenant_app.web.visit import Visit
 
@@ -19,13 +19,6 @@ _SEE_OTHER = 303
 # sandbox, shows nothing under the stricter policy.
 _CONTENT_CSP = "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'"
 _PDF_CSP = "script-src 'none'; frame-ancestors 'self'"
-
-
-async def home(visit: Visit) -> Response:
-    """Show what the person can work with; an administrator without content rights sees only that."""
-    if not visit.may(Right.VIEW):
-        return render(visit, "home_no_content.html")
-    return await list_page(visit)
 
 
 async def list_page(visit: Visit) -> Response:
@@ -63,7 +56,7 @@ async def document_page(visit: Visit) -> Response:
 
 async def add_version(visit: Visit) -> Response:
     """Store a new version and show the document again."""
-    document = _id(visit)
+    document = document_id(visit)
     expected = visit.text("expected")
     try:
         await visit.app.documents.add_version(
@@ -82,7 +75,7 @@ async def content(visit: Visit) -> Response:
     """Answer a version's original bytes, to be shown in the page or saved."""
     number = visit.request.path_params["number"]
     download = visit.request.query_params.get("download") == "1"
-    version, body = await visit.app.documents.read(visit.caller, _id(visit), number, download=download)
+    version, body = await visit.app.documents.read(visit.caller, document_id(visit), number, download=download)
     known = BY_NAME.get(version.media_type)
     inline = bool(known and known.inline) and not download
     plain = version.media_type.startswith("text/")
@@ -99,20 +92,23 @@ async def content(visit: Visit) -> Response:
 
 async def trail_page(visit: Visit) -> Response:
     """Show everything that happened to a document, old and new side by side."""
-    document = _id(visit)
+    document = document_id(visit)
     entries = await visit.app.documents.trail(visit.caller, document)
     found, _ = await visit.app.documents.open(visit.caller, document)
     return render(visit, "trail.html", document=found, entries=entries)
 
 
 async def _document_page(visit: Visit, *, error: InvalidInput | Conflict | None = None) -> Response:
-    document, versions = await visit.app.documents.open(visit.caller, _id(visit))
+    document, versions = await visit.app.documents.open(visit.caller, document_id(visit))
+    standing = await visit.app.progress.standing(visit.caller, document.id, document.latest.number)
     return render(
         visit,
         "document.html",
         status=error.status if error else 200,
         document=document,
         versions=versions,
+        standing=standing,
+        remarks=await visit.app.annotations.of(visit.caller, document.id),
         error=error,
         accept=",".join(sorted(ACCEPTED)),
         preview=_preview(document.latest.media_type),
@@ -140,7 +136,8 @@ def _upload_form(visit: Visit, *, error: InvalidInput | None = None) -> Response
     )
 
 
-def _id(visit: Visit) -> UUID:
+def document_id(visit: Visit) -> UUID:
+    """Return the document's id from the path. Raises NotFound for what is no id."""
     try:
         return UUID(visit.request.path_params["document"])
     except ValueError as error:
@@ -148,7 +145,6 @@ def _id(visit: Visit) -> UUID:
 
 
 PAGES = [
-    Page(method="GET", path="/", needs=Access.SIGNED_IN, handler=home),
     Page(method="GET", path="/documents", needs=Right.VIEW, handler=list_page),
     Page(method="GET", path="/upload", needs=Right.AUTHOR, handler=upload_page),
     Page(method="POST", path="/upload", needs=Right.AUTHOR, handler=upload),

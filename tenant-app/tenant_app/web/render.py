@@ -12,7 +12,15 @@ from tenant_app.domain.access import Right
 from tenant_app.domain.media import BY_NAME
 from tenant_app.web.navigation import navigation
 from tenant_app.web.visit import Visit
-from tenant_app.web.words import ACTION_WORDS, PART_WORDS, PATH_WORDS, ROLE_WORDS, STATE_WORDS
+from tenant_app.web.words import (
+    ACTION_WORDS,
+    MEANING_WORDS,
+    PART_WORDS,
+    PATH_WORDS,
+    ROLE_WORDS,
+    STATE_WORDS,
+    next_words,
+)
 
 _KILO = 1024
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -105,9 +113,15 @@ def _environment() -> jinja2.Environment:
         {"size": size, "when": when, "exactly": exactly, "ago": ago, "initials": initials, "media": media_label}
     )
     environment.globals.update(
-        {"asset": asset, "action_words": ACTION_WORDS, "part_words": PART_WORDS, "path_words": PATH_WORDS,
-         "role_words": ROLE_WORDS, "state_words": STATE_WORDS}
-    )  # fmt: skip
+        asset=asset,
+        action_words=ACTION_WORDS,
+        meaning_words=MEANING_WORDS,
+        next_words=next_words,
+        part_words=PART_WORDS,
+        path_words=PATH_WORDS,
+        role_words=ROLE_WORDS,
+        state_words=STATE_WORDS,
+    )
     return environment
 
 

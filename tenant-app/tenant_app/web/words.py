@@ -2,6 +2,10 @@
 
 from types import MappingProxyType
 
+from tenant_app.domain.documents import State, Version
+from tenant_app.domain.identity import Session
+from tenant_app.services.progress import Standing
+
 ACTION_WORDS = MappingProxyType(
     {
         "app:session:login": "signed in",
@@ -17,6 +21,17 @@ ACTION_WORDS = MappingProxyType(
         "app:document:read": "opened",
         "app:document:update": "added a version",
         "app:document:export": "downloaded",
+        "app:annotation:create": "remarked",
+        "app:annotation:resolve": "settled a remark",
+        "app:workflow:transition": "moved the version",
+        "app:workflow:refuse": "was refused a step",
+        "app:workflow:assign": "assigned a reviewer",
+        "app:signature:create": "signed",
+        "app:signature:failure": "failed to sign",
+        "app:signature:revoke": "revoked a signature",
+        "app:signature:verify": "verified the signatures",
+        "app:account:lock": "was locked out of signing",
+        "app:security:alert": "told the security unit",
         "app:trail:view": "opened the audit trail",
         "app:integrity:violation": "integrity check failed",
         "app:data:export": "exported everything",
@@ -37,6 +52,14 @@ PATH_WORDS = MappingProxyType(
         "/size": "Size in bytes",
         "/sha256": "SHA-256",
         "/state": "State",
+        "/annotation": "Remark",
+        "/place": "Where",
+        "/resolved": "Settled",
+        "/step": "Step",
+        "/meaning": "Meaning",
+        "/components": "Components used",
+        "/signature": "Envelope SHA-256",
+        "/reviewers": "Reviewer",
         "/address": "From address",
         "/roles": "Roles",
     }
@@ -67,3 +90,34 @@ STATE_WORDS = MappingProxyType(
 )
 
 PART_WORDS = MappingProxyType({"description": "its page", "content": "its content", "trail": "its trail"})
+
+MEANING_WORDS = MappingProxyType(
+    {
+        "authorship": "Authorship",
+        "review": "Review",
+        "approval": "Approval",
+        "publication": "Publication",
+        "rejection": "Rejection",
+        "withdrawal": "Withdrawal",
+        "revocation": "Revocation",
+    }
+)
+
+
+def next_words(latest: Version, standing: Standing, session: Session) -> str:
+    """Return who is next, for somebody who is not."""
+    waiting = [reviewer.name for reviewer in standing.reviewers if not reviewer.done]
+    if latest.state is State.DRAFT:
+        return f"{latest.author_name} can send this version to review."
+    if latest.state is State.IN_REVIEW:
+        return f"Waits for the review of {', '.join(waiting)}."
+    if latest.state is State.REJECTED:
+        return "This version was rejected. A new version starts again as a draft."
+    if session.sub == latest.author and latest.state in {State.REVIEWED, State.APPROVED}:
+        return "Somebody else has to decide: nobody approves or publishes their own version."
+    return {
+        State.REVIEWED: "Waits for somebody who approves.",
+        State.APPROVED: "Waits for somebody who publishes.",
+        State.PUBLISHED: "This is the effective version.",
+        State.WITHDRAWN: "This version is withdrawn from use.",
+    }.get(latest.state, "")

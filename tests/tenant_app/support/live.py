@@ -36,7 +36,7 @@ def served(config: settings.Settings, ports: factory.Ports) -> Iterator[str]:
         )
         holder["server"] = server
         task = asyncio.create_task(server.serve())
-        while not server.started and not task.done():  # noqa: ASYNC110  # uvicorn has a flag, no event
+        while not server.started and not task.done():  # uvicorn has a flag, no event
             await asyncio.sleep(0.02)
         ready.set()
         await task

@@ -80,7 +80,7 @@ def postgres(folder: Path, cert: Path, key: Path) -> Iterator[tuple[int, Path]]:
     options = {
         "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": run, "ssl": "on",
         "ssl_cert_file": folder / "server.crt", "ssl_key_file": folder / "server.key", "max_connections": 120,
-        "shared_buffers": "32MB", "fsync": "on",
+        "shared_buffers": "32MB", "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off",
     }  # fmt: skip
     flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     command = [str(POSTGRES_BIN / "postgres"), "-D", str(data), *flags]

@@ -1,0 +1,201 @@
+"""The workflow: a definition as data, and the one guard that every change of state passes (11.10(f), 11.10(g)).
+
+A transition is allowed when the version is in one of its states, the person has its right, and each named need holds. Needs are
+pure functions of `Facts`; an unknown need in a definition is an error at start, never a need that is skipped.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any
+
+from tenant_app.domain.access import Right
+from tenant_app.domain.documents import State
+from tenant_app.errors import Conflict, Forbidden, InvalidInput, NotFound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """One signature on a version, as far as the guard needs it. `sha256` is of the bytes that were signed."""
+
+    sub: str
+    meaning: str
+    sha256: str
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything the guard looks at, gathered inside the deciding transaction."""
+
+    actor: str
+    rights: frozenset[Right]
+    state: State
+    sha256: str
+    author: str
+    latest: bool
+    reviewers: frozenset[str] = frozenset()
+    signatures: tuple[Signed, ...] = ()
+    trail_opened: bool = False
+    reason: str = ""
+
+    def signers(self, meaning: str) -> frozenset[str]:
+        """Return who signed with this meaning on exactly these bytes, unless revoked."""
+        return frozenset(
+            each.sub
+            for each in self.signatures
+            if each.meaning == meaning and each.sha256 == self.sha256 and not each.revoked
+        )
+
+    @property
+    def open_reviews(self) -> frozenset[str]:
+        """Return the assigned reviewers who have not signed yet."""
+        return self.reviewers - self.signers("review")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One arrow of the definition."""
+
+    name: str
+    label: str
+    sources: frozenset[State]
+    target: State
+    right: Right
+    meaning: str
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A workflow's version, its arrows and the closed list of meanings with their statements (11.50(a)(3))."""
+
+    version: str
+    digest: str
+    transitions: MappingProxyType[str, Transition] = field(repr=False)
+    statements: MappingProxyType[str, str] = field(repr=False)
+
+    def transition(self, name: str) -> Transition:
+        """Return an arrow by name. Raises NotFound."""
+        if name not in self.transitions:
+            raise NotFound("There is no such step in the workflow.")
+        return self.transitions[name]
+
+
+Need = Callable[[Facts], str | None]
+_PERSON = "Author, reviewer and approver of one version must be different people (11.10(g))."
+
+
+def _unless(problem: str, holds: Callable[[Facts], bool]) -> Need:
+    def need(facts: Facts) -> str | None:
+        return None if holds(facts) else problem
+
+    return need
+
+
+NEEDS: MappingProxyType[str, Need] = MappingProxyType(
+    {
+        "latest": _unless("Only the newest version can go on.", lambda facts: facts.latest),
+        "is_author": _unless(
+            "Only its author can send a version to review.", lambda facts: facts.actor == facts.author
+        ),
+        "not_author": _unless(_PERSON, lambda facts: facts.actor != facts.author),
+        "not_reviewer": _unless(
+            _PERSON, lambda facts: facts.actor not in facts.reviewers and facts.actor not in facts.signers("review")
+        ),
+        "reviewers_assigned": _unless(
+            "Choose at least one reviewer other than the author.",
+            lambda facts: bool(facts.reviewers) and facts.author not in facts.reviewers,
+        ),
+        "assigned": _unless(
+            "You are not an assigned reviewer of this version.", lambda facts: facts.actor in facts.reviewers
+        ),
+        "not_signed_yet": _unless(
+            "You have signed this review already.", lambda facts: facts.actor in facts.open_reviews
+        ),
+        "reviews_complete": _unless(
+            "Not every assigned reviewer has finished on exactly these bytes.",
+            lambda facts: bool(facts.reviewers) and not facts.open_reviews,
+        ),
+        "approved_same_bytes": _unless(
+            "There is no approval of exactly these bytes.", lambda facts: bool(facts.signers("approval"))
+        ),
+        "trail_opened": _unless(
+            "Open the version's audit trail first: it is part of what you decide on.", lambda facts: facts.trail_opened
+        ),
+        "has_signed": _unless(
+            "You have no signature on this version to revoke.",
+            lambda facts: any(each.sub == facts.actor and not each.revoked for each in facts.signatures),
+        ),
+    }
+)
+
+
+def decide(transition: Transition, facts: Facts) -> State:
+    """Return the state after `transition`. The only function that moves a version.
+
+    Raises Forbidden when the right is missing, Conflict when a need or the state is not met, InvalidInput without a reason where
+    one is asked for. A review leads to `reviewed` only when it is the last open one.
+    """
+    if transition.right not in facts.rights:
+        raise Forbidden(f"This needs the right to {transition.right.value}.")
+    if facts.state not in transition.sources:
+        raise Conflict(f"A version that is {facts.state.value.replace('_', ' ')} cannot take this step.")
+    for name in transition.needs:
+        if name == "reason":
+            if not facts.reason.strip():
+                raise InvalidInput("Please state the reason.", field="reason")
+            continue
+        problem = NEEDS[name](facts)
+        if problem is not None:
+            raise Conflict(problem)
+    if transition.name == "review" and facts.open_reviews != {facts.actor}:
+        return facts.state
+    return transition.target
+
+
+def possible(definition: Definition, facts: Facts) -> list[Transition]:
+    """Return what this person could do now, for showing; what they do is decided again by `decide`."""
+    found = []
+    for transition in definition.transitions.values():
+        try:
+            decide(transition, _with_reason(facts))
+        except (Forbidden, Conflict):
+            continue
+        found.append(transition)
+    return found
+
+
+def load(raw: bytes | None = None) -> Definition:
+    """Read a definition; the package's own when none is given. Raises ValueError naming what is wrong."""
+    text = raw if raw is not None else files("tenant_app.domain").joinpath("workflow.json").read_bytes()
+    body: dict[str, Any] = json.loads(text)
+    transitions = {item["name"]: _transition(item, body["meanings"]) for item in body["transitions"]}
+    return Definition(
+        version=body["version"],
+        digest=hashlib.sha256(text).hexdigest(),
+        transitions=MappingProxyType(transitions),
+        statements=MappingProxyType(body["meanings"]),
+    )
+
+
+def _transition(item: dict[str, Any], meanings: dict[str, str]) -> Transition:
+    unknown = [name for name in item["needs"] if name not in NEEDS and name != "reason"]
+    if unknown or item["meaning"] not in meanings:
+        raise ValueError(f"workflow step {item['name']}: unknown need or meaning: {unknown or item['meaning']}")
+    return Transition(
+        name=item["name"],
+        label=item["label"],
+        sources=frozenset(State(state) for state in item["from"]),
+        target=State(item["to"]),
+        right=Right(item["right"]),
+        meaning=item["meaning"],
+        needs=tuple(item["needs"]),
+    )
+
+
+def _with_reason(facts: Facts) -> Facts:
+    return replace(facts, reason=facts.reason or "shown")

@@ -1,0 +1,136 @@
+"""Proving the person at a signing: the components of 11.200(a)(1), the continuous period, the lock after failures."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from tenant_app.adapters.ports import Directory
+from tenant_app.domain import lockout
+from tenant_app.domain.actions import Action
+from tenant_app.domain.audit import Entry, ObjectRef, Reason
+from tenant_app.domain.identity import Person, SessionEnd, normalise_account
+from tenant_app.domain.ids import token_hash
+from tenant_app.domain.lockout import Scope
+from tenant_app.domain.signing import MAX_FAILURES, Period, PeriodRules, components_suffice, continues
+from tenant_app.errors import SigningRefused, SignInRefused
+from tenant_app.services.alerts import Alerts
+from tenant_app.services.caller import Caller
+from tenant_app.services.recorder import Recorder
+from tenant_app.services.sessions import Client
+from tenant_app.storage import people
+from tenant_app.storage.database import Database
+
+_WRONG = "The name or the password is not right. Nothing was signed."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """What was typed into the dialog; never kept."""
+
+    account: str
+    password: str
+
+
+class Components:
+    """Holds the open periods. In memory on purpose: a restart is a break, and a break asks for all components (AT-36)."""
+
+    def __init__(
+        self, database: Database, recorder: Recorder, directory: Directory, alerts: Alerts, rules: PeriodRules
+    ) -> None:
+        self._database = database
+        self._recorder = recorder
+        self._directory = directory
+        self._alerts = alerts
+        self._rules = rules
+        self._periods: dict[str, Period] = {}
+
+    def is_first(self, caller: Caller, client: Client, now: datetime) -> bool:
+        """Say whether the next signing is the first in a period, and so needs all components."""
+        period = self._periods.get(caller.session.sub)
+        return not continues(period, now=now, like=_like(caller, client, now), rules=self._rules)
+
+    async def prove(self, caller: Caller, client: Client, typed: Typed, now: datetime) -> dict[str, Any]:
+        """Return how the person was proven, for the record. Raises SigningRefused, DirectoryAway."""
+        await self._refuse_locked(caller, now)
+        first = self.is_first(caller, client, now)
+        account = normalise_account(typed.account)
+        if not components_suffice(first=first, identification=bool(account), password=bool(typed.password)):
+            asked = "your name and your password" if first else "your password"
+            raise SigningRefused(f"Please type {asked}: a session alone never signs.")
+        if account and account != caller.session.account:
+            await self._failed(caller, now)
+        try:
+            person: Person | None = await self._directory.authenticate(caller.session.account, typed.password)
+        except SignInRefused:
+            person = None
+        if person is None or person.sub != caller.session.sub:
+            await self._failed(caller, now)
+        async with self._database.transaction() as conn:
+            await people.forget_failures(conn, _keys(caller))
+        return self._proven(caller, client, now, first=first, identification=bool(account))
+
+    def _proven(
+        self, caller: Caller, client: Client, now: datetime, *, first: bool, identification: bool
+    ) -> dict[str, Any]:
+        like = _like(caller, client, now)
+        known = self._periods.get(caller.session.sub)
+        started = now if first or known is None else known.started_at
+        self._periods[caller.session.sub] = Period(
+            session=like.session,
+            client=like.client,
+            address=like.address,
+            rights=like.rights,
+            started_at=started,
+            last_at=now,
+        )
+        return {
+            "method": "ldap-simple-bind",
+            "components": ["id", "password"] if identification else ["password"],
+            "first_in_period": first,
+            "period_started": started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "login_session": caller.session.id_hash.hex()[:16],
+            "client": client.fingerprint.hex()[:16],
+            "mfa": None,
+        }
+
+    async def _refuse_locked(self, caller: Caller, now: datetime) -> None:
+        async with self._database.transaction() as conn:
+            counters = await people.failures(conn, _keys(caller))
+        if lockout.remaining(counters, now=now).total_seconds() > 0:
+            raise SigningRefused("Signing is locked for you after failed attempts. Your security unit was told.")
+
+    async def _failed(self, caller: Caller, now: datetime) -> NoReturn:
+        """Count a failure; the fifth locks signing, ends every session of the person, and alerts. Always raises."""
+        self._periods.pop(caller.session.sub, None)
+        keys = _keys(caller)
+        async with self._database.transaction() as conn:
+            await people.count_failure(conn, keys, now, now - lockout.FORGET_AFTER)
+            counters = await people.failures(conn, keys)
+            if counters[0].count >= MAX_FAILURES:
+                entry = Entry(
+                    action=Action.ACCOUNT_LOCKED,
+                    actor=caller.actor,
+                    object=ObjectRef(type="Person", id=caller.session.sub),
+                    reason=Reason(code="signing", text=f"{counters[0].count} failed signing attempts."),
+                    result="denied",
+                    request=caller.request,
+                )
+                await people.end_all(conn, caller.session.sub, SessionEnd.REVOKED, datetime.now(UTC))
+                await self._alerts.raise_in(conn, "signing_locked", entry)
+                await self._recorder.with_change(conn, entry)
+        raise SigningRefused(_WRONG)
+
+
+def _like(caller: Caller, client: Client, now: datetime) -> Period:
+    return Period(
+        session=caller.session.id_hash,
+        client=client.fingerprint,
+        address=client.address,
+        rights=frozenset(caller.session.rights),
+        started_at=now,
+        last_at=now,
+    )
+
+
+def _keys(caller: Caller) -> dict[Scope, bytes]:
+    return {Scope.SIGNING: token_hash(caller.session.sub)}

@@ -1,0 +1,102 @@
+"""Pages of the workflow: what waits for me, the signing dialog, remarks."""
+
+from uuid import UUID
+
+from starlette.responses import RedirectResponse, Response
+
+from tenant_app.domain.access import Right, Role
+from tenant_app.errors import AppError, InvalidInput, NotFound, SigningRefused
+from tenant_app.services.components import Typed
+from tenant_app.services.signing import Request
+from tenant_app.web.guard import Access, Page
+from tenant_app.web.pages_documents import document_id
+from tenant_app.web.render import render
+from tenant_app.web.visit import Visit
+
+_SEE_OTHER = 303
+
+
+async def home(visit: Visit) -> Response:
+    """Show what waits for the person; an administrator without content rights sees only that."""
+    if not visit.may(Right.VIEW):
+        return render(visit, "home_no_content.html")
+    tasks = await visit.app.progress.tasks(visit.caller)
+    recent = await visit.app.documents.page(visit.caller)
+    return render(visit, "home.html", tasks=tasks, recent=recent[:5])
+
+
+async def sign_page(visit: Visit) -> Response:
+    """Show exactly what would be signed, with a fresh challenge."""
+    return await _dialog(visit)
+
+
+async def sign(visit: Visit) -> Response:
+    """Sign and go back to the document; what was wrong is shown in a fresh dialog."""
+    document = document_id(visit)
+    request = Request(
+        document=document,
+        number=visit.request.path_params["number"],
+        transition=visit.request.path_params["step"],
+        nonce=visit.text("nonce"),
+        typed=Typed(account=visit.text("account"), password=visit.text("password")),
+        reason=visit.text("reason"),
+        reviewers=frozenset(str(value) for value in visit.form.getlist("reviewers") if isinstance(value, str)),
+    )
+    try:
+        await visit.app.signing.sign(visit.caller, visit.client, request)
+    except (SigningRefused, InvalidInput) as error:
+        return await _dialog(visit, error=error)
+    return RedirectResponse(f"/documents/{document}", _SEE_OTHER)
+
+
+async def annotate(visit: Visit) -> Response:
+    """Store a remark."""
+    document, number = document_id(visit), visit.request.path_params["number"]
+    await visit.app.annotations.add(visit.caller, document, number, visit.text("text"), visit.text("place"))
+    return RedirectResponse(f"/documents/{document}#remarks", _SEE_OTHER)
+
+
+async def resolve(visit: Visit) -> Response:
+    """Settle a remark."""
+    document = document_id(visit)
+    try:
+        annotation = UUID(visit.request.path_params["annotation"])
+    except ValueError as error:
+        raise NotFound("There is no such open remark.") from error
+    await visit.app.annotations.resolve(visit.caller, document, annotation)
+    return RedirectResponse(f"/documents/{document}#remarks", _SEE_OTHER)
+
+
+async def _dialog(visit: Visit, *, error: AppError | None = None) -> Response:
+    document, step = document_id(visit), visit.request.path_params["step"]
+    number = visit.request.path_params["number"]
+    challenge = await visit.app.signing.challenge(visit.caller, visit.client, document, number, step)
+    found, _ = await visit.app.documents.open(visit.caller, document)
+    reviewers = await visit.app.ports.directory.members(Role.REVIEWER) if step == "submit" else []
+    return render(
+        visit,
+        "sign.html",
+        status=error.status if error else 200,
+        document=found,
+        challenge=challenge,
+        error=error,
+        reviewers=[person for person in reviewers if person.sub != visit.caller.session.sub],
+        chosen=visit.form.getlist("reviewers"),
+        reason=visit.text("reason"),
+    )
+
+
+_VERSION = "/documents/{document}/versions/{number:int}"
+PAGES = [
+    Page(method="GET", path="/", needs=Access.SIGNED_IN, handler=home),
+    # Which right a step needs is the workflow's to say: the one guard decides it again inside the transaction.
+    Page(method="GET", path=_VERSION + "/sign/{step}", needs=Right.VIEW, handler=sign_page),
+    Page(method="POST", path=_VERSION + "/sign/{step}", needs=Right.VIEW, handler=sign),
+    Page(method="POST", path=_VERSION + "/annotations", needs=Right.ANNOTATE, handler=annotate),
+    Page(
+        method="POST",
+        path="/documents/{document}/annotations/{annotation}/resolve",
+        needs=Right.ANNOTATE,
+        handler=resolve,
+    ),
+]
