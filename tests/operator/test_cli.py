@@ -1,40 +1,18 @@
 """What `cloister` prints and which code it ends with, against an API server in memory."""
 
+# ruff: noqa: F811 - fixtures are imported and then asked for by name
+
 import json
 import re
 
 import pytest
 import yaml
 
-from tenant_operator.cli import main as cli
-from tenant_operator.cli import waiting, words
+from tenant_operator.cli import waiting
 from tenant_operator.cli.problems import EXIT_CODES, Exit, ProblemError
 from tenant_operator.cli.running import hoist
-from tests.support.fake_kube import FakeKube
+from tests.support.command_line import cloister, kube  # noqa: F401
 from tests.support.helm import ROOT
-
-
-@pytest.fixture
-def kube(monkeypatch) -> FakeKube:
-    fake = FakeKube()
-    monkeypatch.setattr(cli, "Kube", lambda *_: fake)
-    monkeypatch.setattr(words.console, "width", 200)
-    monkeypatch.setattr(words.errors, "width", 200)
-    return fake
-
-
-@pytest.fixture
-def cloister(kube, monkeypatch, capsys):
-    """Run the command line; return its exit code, what it printed and what it complained."""
-
-    def run(*args: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["cloister", *args])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
 
 
 def condition(kind: str, status: str, reason: str, message: str = "") -> dict[str, str]:
