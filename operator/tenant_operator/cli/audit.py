@@ -143,7 +143,8 @@ def say(report: Report, name: str) -> None:
         where = "" if problem.index is None else f" entry {problem.index}:"
         console.print(f"[red]✗[/] {problem.kind.name.lower()}:{where} {problem.text}", soft_wrap=True)
     if not report.ok:
-        said = f"{name}: {report.proven} of {report.size} entries proven, {len(report.problems)} problems"
+        count = len(report.problems)
+        said = f"{name}: {report.proven} of {report.size} entries proven, {count} problem{'s' * (count != 1)}"
         raise ProblemError(
             said, hint="Keep this bundle and the audit database's volume as they are; this is an incident."
         )

@@ -11,6 +11,7 @@ from tenant_operator.cli.problems import Exit, ProblemError
 from tenant_operator.cli.tenants import the
 from tenant_operator.cli.words import ago, conditions, console, mark, table
 from tenant_operator.offboarding import certificate
+from tenant_operator.offboarding.approvals import approval_name
 from tenant_operator.offboarding.words import APPROVALS_NEEDED, Phase
 
 STAGES = {
@@ -80,13 +81,10 @@ def approve(kube: Kube, tenant: str, *, statement: str) -> None:
     found = existing(kube, tenant)
     name, me = found["metadata"]["name"], kube.me()
     spec = {"offboarding": name, "offboardingUID": found["metadata"]["uid"], "approver": me, "statement": statement}
-    person = re.sub(r"[^a-z0-9]+", "-", me.lower()).strip("-")[:40] or "person"
-    meta = {"generateName": f"{name}-{person}-"}
-    kube.call(
-        "POST",
-        ours("tenantapprovals"),
-        {"apiVersion": API_VERSION, "kind": "TenantApproval", "metadata": meta, "spec": spec},
-    )
+    spelled = approval_name(name, me)
+    meta = {"name": spelled} if spelled else {"generateName": f"{name}."}
+    body = {"apiVersion": API_VERSION, "kind": "TenantApproval", "metadata": meta, "spec": spec}
+    kube.call("POST", ours("tenantapprovals"), body)
     console.print(f"[green]✓[/] {me} approved {name}.")
     console.print(f"[bold]Next:[/] see how far it is: cloister offboard status {tenant}")
 
