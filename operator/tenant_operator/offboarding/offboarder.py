@@ -5,6 +5,7 @@ the holds and the record from the API server and decides again (state.py). It ma
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -25,7 +26,7 @@ from tenant_operator.stack.part import Context, Manifest, ObjectKey, Part
 
 AT_ONCE = timedelta(0)
 SOON = timedelta(seconds=1)
-RETRY = timedelta(seconds=5)
+RETRY = timedelta(seconds=2)
 WAIT = timedelta(minutes=1)
 LONGEST = timedelta(minutes=15)
 GUARD = timedelta(hours=6)
@@ -70,7 +71,8 @@ class Offboarder:
         except (StoppedError, Conflict):
             return SOON
         except CloisterError as error:
-            await journal.say(decision, trouble=error.message)
+            with suppress(CloisterError):  # said at the next look, if somebody else wrote the object or nobody can now
+                await journal.say(decision, trouble=error.message)
             return RETRY if error.retryable else WAIT
 
     async def _look(self, name: str) -> Facts | None:
