@@ -1,30 +1,47 @@
 """One PostgreSQL for the session, one database and one service a test."""
 
+import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from audit_service.settings import Settings
+from audit_service.store.connect import arguments
 from tests.audit_service.postgres import Postgres, free_port
 from tests.audit_service.service import Service, make_settings, migrated, running, until_writer
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    folder = tmp_path_factory.mktemp("postgres")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)  # the server runs as another user than root
+def postgres() -> Iterator[Postgres]:
+    folder = Path(tempfile.mkdtemp(prefix="cloister-audit-postgres-"))  # pytest's own folders are root's alone
+    folder.chmod(0o755)
     server = Postgres(folder / "server", free_port())
     server.create()
     server.start()
     yield server
     server.destroy()
+    folder.rmdir()
+
+
+@pytest.fixture(scope="session")
+def database(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The session's database and keys, migrated once."""
+    return asyncio.run(migrated(make_settings(postgres, tmp_path_factory.mktemp("settings"))))
 
 
 @pytest.fixture
-async def settings(postgres: Postgres, tmp_path: Path) -> Settings:
-    return await migrated(make_settings(postgres, tmp_path))
+async def settings(database: Settings) -> Settings:
+    """The same database, emptied by its superuser; nobody else could."""
+    connection = await asyncpg.connect(**arguments(database.database, database.database.name, database.database.admin))
+    try:
+        tables = "log, head, leaf, source, value, tile, checkpoint, finding"
+        await connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+    finally:
+        await connection.close()
+    return database
 
 
 @pytest.fixture

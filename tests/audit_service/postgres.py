@@ -40,20 +40,36 @@ class Postgres:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.password_file.write_text(PASSWORD)
         self._own()
-        command = [BIN / "initdb", "-D", self.data, "-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "-k", "--no-sync"]
+        command = [
+            BIN / "initdb",
+            "-D",
+            self.data,
+            "-U",
+            "postgres",
+            "-A",
+            "scram-sha-256",
+            "-E",
+            "UTF8",
+            "-k",
+            "--no-sync",
+        ]
         self._run([*command, "--locale=C", f"--pwfile={self.password_file}"])
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(f"{SETTINGS}port = {self.port}\nfsync = {'on' if self.fsync else 'off'}\n")
 
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([BIN / "postgres", "-D", self.data], stdout=log, stderr=log, **self._as_user())
+            self.process = subprocess.Popen(
+                [BIN / "postgres", "-D", self.data], stdout=log, stderr=log, **self._as_user()
+            )
         for _ in range(600):
             ready = subprocess.run(
                 [BIN / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False, capture_output=True
             )
             if ready.returncode == 0:
                 return
+            if self.process.poll() is not None:
+                break
             time.sleep(0.05)
         raise RuntimeError((self.folder / "log").read_text()[-2000:])
 

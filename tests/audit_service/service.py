@@ -52,7 +52,9 @@ class Cluster:
             "iss": ISSUER, "aud": ["cloister-audit"], "sub": subject, "iat": at, "nbf": at, "exp": at + 600,
             "kubernetes.io": bound, **claims,
         }  # fmt: skip
-        return jwt.encode({key: value for key, value in body.items() if value is not None}, self.key, "ES256", {"kid": self.key_id})
+        return jwt.encode(
+            {key: value for key, value in body.items() if value is not None}, self.key, "ES256", {"kid": self.key_id}
+        )
 
     def transport(self) -> httpx.MockTransport:
         def answer(_: httpx.Request) -> httpx.Response:
@@ -76,7 +78,9 @@ class Service:
     transport: httpx.ASGITransport
     postgres: Postgres
 
-    def client(self, subject: str = OPERATOR, *, kind: str = "operator", pod: str = "pod-1", source: str = "") -> AuditClient:
+    def client(
+        self, subject: str = OPERATOR, *, kind: str = "operator", pod: str = "pod-1", source: str = ""
+    ) -> AuditClient:
         account = subject.rsplit(":", 1)[1]
         return AuditClient(
             "http://audit",
@@ -91,7 +95,9 @@ class Service:
         return httpx.AsyncClient(base_url="http://audit", transport=self.transport, headers=headers)
 
     async def tenant_log(self, client: AuditClient, log: str = TENANT_LOG, tenant: str = "acme-pharma") -> str:
-        await client.ensure_log(log, tenant=tenant, namespace=f"tenant-{tenant}", region="eu-central-1", retention_days=3650)
+        await client.ensure_log(
+            log, tenant=tenant, namespace=f"tenant-{tenant}", region="eu-central-1", retention_days=3650
+        )
         return log
 
     async def signed(self, log: str, size: int) -> None:

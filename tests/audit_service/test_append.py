@@ -14,7 +14,10 @@ from tests.audit_service.service import TENANT_LOG, Service, draft
 async def test_an_intent_and_its_outcome_are_recorded_and_the_bundle_verifies(service: Service) -> None:
     async with service.client() as client:
         log = await service.tenant_log(client)
-        intent = draft(change=[Change(path="/data/x", old="1", new={"b": 1.5, "a": None})], reason=Reason(code="Drift", text="gone"))
+        intent = draft(
+            change=[Change(path="/data/x", old="1", new={"b": 1.5, "a": None})],
+            reason=Reason(code="Drift", text="gone"),
+        )
         first = await client.append(log, [intent])
         outcome = draft(phase="outcome", intent=intent.id, result="ok")
         second = await client.append(log, [outcome])

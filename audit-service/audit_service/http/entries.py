@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -44,6 +45,7 @@ async def list_entries(request: Request) -> Response:
     if unknown:
         raise ApiError(400, f"{min(unknown)}: not something to ask for here")
     filters = {_FILTERS[key]: value for key, value in request.query_params.items() if key in _FILTERS}
+    _check_times(filters)
     size = (await state.reading.checkpoint(log.number)).size
     if filters:
         indices = await state.reading.find(log.number, begin, limit, filters, size)
@@ -53,6 +55,16 @@ async def list_entries(request: Request) -> Response:
     rows = [_row(each, await _revealed(state, log, each)) for each in stored]
     following = indices[-1] + 1 if len(indices) == limit and indices[-1] + 1 < size else None
     return JSONResponse({"size": size, "entries": rows, "next": following})
+
+
+def _check_times(filters: dict[str, str]) -> None:
+    for key in ("since", "until"):
+        try:
+            at = datetime.fromisoformat(filters.get(key, "2000-01-01T00:00:00Z"))
+        except ValueError as error:
+            raise ApiError(400, f"{key}: not an ISO 8601 time") from error
+        if at.tzinfo is None:
+            raise ApiError(400, f"{key}: a time zone is needed")
 
 
 async def _revealed(state: State, log: LogRecord, stored: Stored) -> dict[str, Any]:

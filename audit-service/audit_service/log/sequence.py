@@ -58,12 +58,15 @@ class Sequencer:
         self._states: dict[int, _LogState] = {}
         self._waiting: deque[Request] = deque()
         self._drafts = 0
+        self._stopped = False
         self._wake = asyncio.Event()
         self.grown: set[int] = set()
         self.has_grown = asyncio.Event()
 
     async def submit(self, request: Request) -> Outcome:
         """Wait until the request is durable. Raises SequenceError's children or StoreError's."""
+        if self._stopped:
+            raise BusyError("this process is no longer the writer")
         if self._drafts + len(request.items) > self._pace.waiting_drafts:
             raise BusyError("too many entries are waiting to be written")
         self._waiting.append(request)
@@ -80,6 +83,7 @@ class Sequencer:
                 while self._waiting:
                     await self._commit(self._take())
         finally:
+            self._stopped = True
             for request in self._waiting:
                 _refuse(request, BusyError("this process is no longer the writer"))
             self._waiting.clear()

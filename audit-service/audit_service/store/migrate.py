@@ -72,6 +72,7 @@ async def _roles(server: asyncpg.Connection, database: Database) -> list[str]:
 
 async def _tables(connection: asyncpg.Connection, user: str) -> list[str]:
     await connection.execute(f"GRANT USAGE, CREATE ON SCHEMA public TO {OWNER}")
+    await connection.execute(f"GRANT USAGE ON SCHEMA public TO {quote(user)}")
     await connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     await connection.execute(f"SET LOCAL ROLE {OWNER}")
     await connection.execute("CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, sha256 text NOT NULL)")

@@ -128,7 +128,6 @@ BEGIN
 END $$;
 CREATE TRIGGER erase_only BEFORE UPDATE ON value FOR EACH ROW EXECUTE FUNCTION refuse_rewriting();
 
-GRANT USAGE ON SCHEMA public TO audit_service;
 GRANT SELECT, INSERT ON log, head, leaf, source, value, tile, checkpoint, finding TO audit_service;
 GRANT SELECT ON writer TO audit_service;
 GRANT UPDATE (size) ON head TO audit_service;
