@@ -66,6 +66,6 @@ def local_values(images: Mapping[str, str]) -> dict[str, Any]:
         "apiServer": {"cidrs": ["10.89.0.1/32"], "ports": [7443]},
         "egress": {"namespaces": [{"name": "vault", "ports": [8200]}, {"name": "objectstore", "ports": [7070]}]},
         "rbac": {
-            "approvers": [{"kind": "Group", "name": "cloister:approvers", "apiGroup": "rbac.authorization.k8s.io"}]
+            "approvers": [{"kind": "Group", "name": "cloister:approvers"}]
         },
     }
