@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from localcluster import cluster, facts
 from localcluster import commands as acts
+from localcluster import ending, facts
 from localcluster.cluster import Cluster, Options
 from localcluster.console import say
 from localcluster.errors import LocalClusterError
@@ -47,7 +47,7 @@ def _up(layout: Layout, options: argparse.Namespace) -> None:
 
 def _down(layout: Layout, options: argparse.Namespace) -> None:
     with locked(layout.run / "up.lock", "bringing the cluster up or down"):
-        cluster.down(layout, wipe=options.wipe)
+        ending.down(layout, wipe=options.wipe)
 
 
 def _parser() -> argparse.ArgumentParser:

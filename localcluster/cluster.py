@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from localcluster import (
+    answering,
     binaries,
     controlplane,
     credentials,
     facts,
     leftovers,
     network,
+    nodeimages,
     nodes,
     packages,
     underlay,
@@ -24,12 +27,13 @@ from localcluster.api import Api, load_yaml
 from localcluster.console import say, step
 from localcluster.credentials import Credentials
 from localcluster.errors import LocalClusterError
-from localcluster.files import write
+from localcluster.files import digest_files, write
 from localcluster.images import Image, Images
 from localcluster.paths import HOUSE, REPOSITORY, Layout
 from localcluster.processes import Processes
 from localcluster.services import directory, objectstore, storage, vault
 from localcluster.services.common import Surroundings
+from localcluster.waiting import Seen, wait_for
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class Cluster:
             Step("vaults, object stores, directory", self._install_services),
             Step("vaults unsealed", lambda: vault.open_all(self.layout, self.api)),
             Step("relay", self._start_relay),
+            Step("every service answers", self._look_at_services),
         ]
 
     def up(self) -> None:
@@ -134,7 +139,7 @@ class Cluster:
         self._images = built.development()
         for node in facts.NODES:
             nodes.start_containerd(self.layout, self.processes, node, self._images["pause"].name)
-        nodes.load_missing(self.layout, self._images)
+        nodeimages.load_missing(self.layout, self._images)
         for node in facts.NODES:
             nodes.start_kubelet(self.layout, self.processes, self.keys, node)
 
@@ -170,43 +175,32 @@ class Cluster:
         self.api.wait_workloads(workloads, seconds=240)
 
     def _start_relay(self) -> None:
-        # The folder of the package, not the working directory of whoever called.
-        started = self.processes.start(
-            "relay", [sys.executable, "-m", "localcluster.relay"], env={"PYTHONPATH": str(REPOSITORY)}
-        )
-        if started:
-            host, port = facts.RELAY_ADDRESS
-            say(f"  apps answer at https://<tenant>.{facts.APP_DOMAIN}:{port} (on {host})")
+        # Another clone, or another interpreter, is no reason to cut people's connections; new code is.
+        sources = [HOUSE / name for name in ("relay.py", "sni.py", "api.py", "facts.py")]
+        edition = f"edition={digest_files(sources, HOUSE)[:12]}"
+        running = self.processes.alive("relay")
+        if running is None or running.argv[-1] != edition:
+            # The folder of the package, not the working directory of whoever called.
+            command = [sys.executable, "-m", "localcluster.relay", edition]
+            self.processes.start("relay", command, env={"PYTHONPATH": str(REPOSITORY)})
+        host, port = facts.RELAY_ADDRESS
+        wait_for("the relay", lambda: self._connects(host, port), seconds=15, log=self.layout.log("relay"))
+
+    def _connects(self, host: str, port: int) -> Seen:
+        self.processes.require("relay")
+        try:
+            socket.create_connection((host, port), timeout=1).close()
+        except OSError as error:
+            return Seen(ok=False, detail=str(error))
+        return Seen(ok=True)
+
+    def _look_at_services(self) -> None:
+        """Reach every service at its own address, as its clients do; an object's status may be old."""
+        for service in answering.SERVICES:
+            look = partial(answering.answers, self.api, self.layout, service)
+            wait_for(f"{service.host} to answer", look, seconds=60)
 
     def _install_dns(self) -> None:
         manifest = HOUSE / "manifests" / "coredns.yaml"
         self.api.apply(*load_yaml(manifest, COREDNS=self._images["coredns"].name))
         self.api.wait_workloads([("Deployment", "kube-system", "coredns")])
-
-
-def down(layout: Layout, *, wipe: bool) -> None:
-    """End the cluster; with `wipe`, forget it too."""
-    processes = Processes(layout)
-    for name in ("relay", "kube-proxy", "kube-scheduler", "kube-controller-manager"):
-        processes.stop(name)
-    for node in facts.NODES:
-        with step(f"ending {node.name}"):
-            leftovers.end_node(layout, processes, node)
-    for name in ("kube-apiserver", "etcd"):
-        processes.stop(name, seconds=4)
-    for record in processes.records():
-        processes.stop(record.name)
-    leftovers.remove_kernel_objects(layout)
-    left = leftovers.remaining(layout)
-    if left:
-        raise LocalClusterError("still there after taking everything down:\n  " + "\n  ".join(left))
-    if wipe:
-        _wipe(layout)
-    say("down: no process, mount, interface or cgroup of the cluster is left" + (", and no data" if wipe else ""))
-
-
-def _wipe(layout: Layout) -> None:
-    """Delete the state; the cache stays, it belongs to the machine."""
-    for folder in (layout.state, layout.run):
-        if folder.exists():
-            shutil.rmtree(folder)

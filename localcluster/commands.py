@@ -10,7 +10,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from localcluster import binaries, facts, leftovers, nodes, prove
+from localcluster import binaries, facts, leftovers, nodeimages, prove
 from localcluster.api import Api, ApiError
 from localcluster.console import say
 from localcluster.credentials import API_URL
@@ -86,7 +86,7 @@ def images(layout: Layout, options: argparse.Namespace) -> None:
         say("the repository has no Dockerfile yet: nothing to build")
     running = Processes(layout).alive("kube-apiserver") is not None
     if running and not options.no_load:
-        nodes.load_missing(layout, built)
+        nodeimages.load_missing(layout, built)
     if options.json:
         print(json.dumps({target: image.name for target, image in built.items()}, indent=2))
     else:
@@ -100,7 +100,7 @@ def load_image(layout: Layout, options: argparse.Namespace) -> None:
         if not archive.exists():
             raise LocalClusterError(f"{archive} does not exist")
         for node in facts.NODES:
-            nodes.load_archive(layout, node, archive.absolute())
+            nodeimages.load_archive(layout, node, archive.absolute())
             say(f"{archive} is in {node.name}")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from localcluster import baseimage, facts, nodes
+from localcluster import baseimage, facts, nodeimages
 from localcluster.api import Api, Object
 from localcluster.console import say, step
 from localcluster.errors import LocalClusterError
@@ -183,7 +183,7 @@ def _running(api: Api, probe: Probe) -> Seen:
 
 def _toolbox(layout: Layout) -> str:
     """Find the image with a Python in it that `up` has loaded."""
-    names = sorted(name for name in nodes.images(layout, facts.NODES[0]) if "/cloister/toolbox:" in name)
+    names = sorted(name for name in nodeimages.images(layout, facts.NODES[0]) if "/cloister/toolbox:" in name)
     if not names:
         raise LocalClusterError(f"no toolbox image (base {baseimage.cache_key()}) in the cluster; run `up` first")
     return names[-1]

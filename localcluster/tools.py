@@ -20,6 +20,7 @@ KUBERNETES_COMMANDS = (
 )
 
 _version = "k8s.io/component-base/version"
+_client_version = "k8s.io/client-go/pkg/version"  # what the audit log calls the program
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ KUBERNETES = Tool(
         f"{_version}.gitMajor": "1",
         f"{_version}.gitMinor": "36",
         f"{_version}.gitTreeState": "clean",
+        f"{_client_version}.gitVersion": f"v{KUBERNETES_VERSION}",
+        f"{_client_version}.gitCommit": "module",
     },
 )
 CILIUM = Tool(
