@@ -129,7 +129,7 @@ def main() -> int:
     job = json.loads(Path(sys.argv[1]).read_text())
     try:
         receipt = run(job)
-    except Exception as error:  # noqa: BLE001 - whatever it was, a person reads it in the offboarding's condition
+    except Exception as error:  # whatever it was, a person reads it in the condition
         RECEIPT.write_text(json.dumps({"error": f"{type(error).__name__}: {error}"[:3000]}))
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1

@@ -156,7 +156,11 @@ def _pod(ctx: Context) -> Manifest:
         resources,
         args=["export", "--out", f"{WORK}/export"],
         env=[{"name": "CLOISTER_APP_CONFIG", "value": f"{_CONFIG}/app.json"}],
-        volumeMounts=[*shared, mount("database-app", f"{_RUN}/database-app")],
+        volumeMounts=[
+            *shared,
+            mount("database-app", f"{_RUN}/database-app"),
+            mount("database-audit-writer", f"{_RUN}/database-audit-writer"),
+        ],
     )
     pack = container(
         ctx,
@@ -178,6 +182,7 @@ def _pod(ctx: Context) -> Manifest:
         config_volume("ca", "trust"),
         token_volume(),
         secret_volume("database-app", "database-app"),
+        secret_volume("database-audit-writer", "database-audit-writer"),
         secret_volume("database-backup", "database-backup"),
         secret_volume("upload", "export-upload"),
         {"name": "work", "emptyDir": {"medium": "Memory", "sizeLimit": memory}},
