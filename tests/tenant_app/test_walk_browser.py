@@ -1,5 +1,7 @@
 """A document's whole life in Chromium: upload, remark, reject, new version, review, approve, publish, as four people."""
 
+import re
+
 import pytest
 
 from tenant_app import factory
@@ -27,7 +29,7 @@ def sign(page, uid, step, *, name=True, reason="", shot=None):
     if shot:
         page.screenshot(path=shot, full_page=True)
     page.get_by_role("button", name=step).click()
-    page.wait_for_url("**/documents/????????-????-????-????-????????????")
+    page.wait_for_url(re.compile(r"/documents/[0-9a-f-]{36}$"))
 
 
 def test_a_document_walks_from_upload_to_published_as_four_people(address, tmp_path):
@@ -44,6 +46,7 @@ def test_a_document_walks_from_upload_to_published_as_four_people(address, tmp_p
         alice.get_by_role("button", name="Store version 1").click()
         alice.wait_for_url("**/documents/*")
         document = alice.url
+        alice.screenshot(path=out / "19-draft.png", full_page=True)
         alice.get_by_role("link", name="Send to review").click()
         alice.get_by_label("Rosa Reviewer").check()
         alice.get_by_label("Your name").fill("alice")

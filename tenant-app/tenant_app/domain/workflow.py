@@ -162,7 +162,7 @@ def possible(definition: Definition, facts: Facts) -> list[Transition]:
     found = []
     for transition in definition.transitions.values():
         try:
-            decide(transition, _with_reason(facts))
+            decide(transition, _as_if_filled_in(facts))
         except (Forbidden, Conflict):
             continue
         found.append(transition)
@@ -197,5 +197,7 @@ def _transition(item: dict[str, Any], meanings: dict[str, str]) -> Transition:
     )
 
 
-def _with_reason(facts: Facts) -> Facts:
-    return replace(facts, reason=facts.reason or "shown")
+def _as_if_filled_in(facts: Facts) -> Facts:
+    """Fill in what the person enters in the dialog itself: the reason, and the reviewers at the first step."""
+    chosen = facts.reviewers or (frozenset({"to be chosen"}) if facts.state is State.DRAFT else frozenset())
+    return replace(facts, reason=facts.reason or "to be given", reviewers=chosen)
