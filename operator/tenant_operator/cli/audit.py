@@ -15,7 +15,7 @@ from tenant_operator.api.names import AUDIT_AUDIENCE, PLATFORM_LOG
 from tenant_operator.cli.kube import Kube
 from tenant_operator.cli.problems import Exit, ProblemError
 from tenant_operator.cli.tenants import the
-from tenant_operator.cli.words import console
+from tenant_operator.cli.words import console, counted
 
 NAMESPACE = "cloister-audit"
 READER = "platform-auditor"
@@ -116,9 +116,8 @@ def export(kube: Kube, tenant: str, file: Path) -> None:
     data = fetch(kube, tenant)
     file.write_bytes(data)
     report = verify_bundle(data)
-    console.print(
-        f"{file}: {report.size} entries of {report.log}, {len(data)} bytes. Check it anywhere: cloister audit check {file}"
-    )
+    said = f"{file}: {counted(report.size, 'entry')} of {report.log}, {len(data)} bytes."
+    console.print(f"{said} Check it anywhere: cloister audit check {file}", soft_wrap=True)
 
 
 def verify(kube: Kube, tenant: str, keys: Sequence[str]) -> None:
@@ -144,21 +143,21 @@ def say(report: Report, name: str) -> None:
         console.print(f"[red]✗[/] {problem.kind.name.lower()}:{where} {problem.text}", soft_wrap=True)
     if not report.ok:
         count = len(report.problems)
-        said = f"{name}: {report.proven} of {report.size} entries proven, {count} problem{'s' * (count != 1)}"
+        said = f"{name}: {report.proven} of {report.size} entries proven, {counted(count, 'problem')}"
         raise ProblemError(
             said, hint="Keep this bundle and the audit database's volume as they are; this is an incident."
         )
-    console.print(f"[green]✓[/] {name}: {report.size} entries, all proven.")
+    console.print(f"[green]✓[/] {name}: {counted(report.size, 'entry')}, all proven.")
     details = [
         f"log {report.log}",
         f"root {report.root[:16]}…",
-        f"{report.sources} sources, none with a gap",
-        f"{report.values} values fit",
+        f"{counted(report.sources, 'source')}, none with a gap",
+        f"{counted(report.values, 'old and new value')} fit their commitments",
     ]
     if report.erased:
-        details.append(f"{report.erased} values erased, on the record")
+        details.append(f"{counted(report.erased, 'value')} erased, on the record")
     if report.open_intents:
-        details.append(f"{len(report.open_intents)} acts under way")
+        details.append(f"{counted(len(report.open_intents), 'act')} under way, or never finished")
     details += [f"signed by {signer}" for signer in report.signed_by]
     for line in details:
         console.print(f"  [dim]{line}[/]", soft_wrap=True)

@@ -21,7 +21,7 @@ _WORKING = {"Requested", Phase.EXPORTING, Phase.GRACE_PERIOD, Phase.DESTROYING}
 INTRODUCTION = f"""\
 Offboarding [bold]{{tenant}}[/] means, in this order:
   1. somebody [bold]requests[/] it, naming the customer's own public key;
-  2. {APPROVALS_NEEDED} different people [bold]approve[/] it;
+  2. at least {APPROVALS_NEEDED} different people [bold]approve[/] it;
   3. the operator stops the app, [bold]exports[/] every document, the database and the audit log, encrypts all of it to the
      customer, and reads it back;
   4. a [bold]grace period[/] passes, in which it can still be called off;

@@ -113,6 +113,12 @@ def span(seconds: int) -> str:
     return f"{seconds}s"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun: 1 entry, 2 entries."""
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else many}"
+
+
 def table(*columns: str) -> Table:
     """Return an airy table without a frame, as kubectl's."""
     made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
