@@ -158,7 +158,10 @@ def ctx():
 
 
 async def test_a_real_tenant_goes_and_everything_is_proved(ctx, image, tmp_path, monkeypatch):
-    assert exists("crd", "tenantoffboardings.cloister.dev"), "install the CRDs first"
+    if exists("validatingadmissionpolicy", "cloister-records"):
+        pytest.skip("an installed operator would take this offboarding for its own; tests/e2e tells the story with it")
+    if not exists("crd", "tenantoffboardings.cloister.dev"):
+        pytest.skip("the CRDs are not installed")
     monkeypatch.setenv("KUBECONFIG", KUBECONFIG)
     vaults, store = Server(tmp_path), ObjectStore(ctx).start()
     vault = vault_for(vaults.access())
