@@ -25,6 +25,8 @@ from localcluster.paths import Layout
 # The child waits for a word on its standard input before it becomes the program. Should we die
 # between starting it and recording it, the pipe closes and it ends: nothing runs unrecorded.
 _LAUNCHER = 'read -r word && [ "$word" = go ] && exec "$@" </dev/null'
+# They outlive us on purpose; forgetting one would make Python warn that it still runs.
+_CHILDREN: list[subprocess.Popen[bytes]] = []
 _LOOKS = 20
 _KEEP_LOG_BYTES = 20 * 2**20
 
@@ -149,6 +151,7 @@ class Processes:
         write(self._path(name), json.dumps(asdict(record)), 0o600)
         child.stdin.write(b"go\n")
         child.stdin.close()
+        _CHILDREN.append(child)
         return True
 
     def require(self, name: str) -> Record:
