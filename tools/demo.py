@@ -43,7 +43,7 @@ def onboard(env: dict[str, str]) -> None:
         for name in EXAMPLES:
             run(["kubectl", "apply", "--server-side", "-f", f"examples/{name}.yaml"], env=env)
     with step("both tenants Ready"):
-        run([sys.executable, "-m", "tenant_operator.cli.main", "wait", *TENANTS, "--timeout", "300"], env=env)
+        run(["cloister", "wait", *TENANTS, "--timeout", "300"], env=env)
 
 
 def tell(env: dict[str, str]) -> None:

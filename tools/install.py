@@ -65,7 +65,5 @@ def local_values(images: Mapping[str, str]) -> dict[str, Any]:
         "audit": {"nodeSelector": region, "storage": {"size": "2Gi", "storageClassName": "local-eu-central-1"}},
         "apiServer": {"cidrs": ["10.89.0.1/32"], "ports": [7443]},
         "egress": {"namespaces": [{"name": "vault", "ports": [8200]}, {"name": "objectstore", "ports": [7070]}]},
-        "rbac": {
-            "approvers": [{"kind": "Group", "name": "cloister:approvers"}]
-        },
+        "rbac": {"approvers": [{"kind": "Group", "name": "cloister:approvers"}]},
     }

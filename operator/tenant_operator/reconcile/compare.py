@@ -62,7 +62,7 @@ def _metadata(desired: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[s
 
 def _missing(desired: Any, live: Any, path: str, *, quantity: bool) -> Iterator[str]:
     """Yield where live lacks what is desired."""
-    if desired in _NOTHING and live is None:
+    if desired is None or (desired in _NOTHING and live is None):
         return
     if isinstance(desired, Mapping):
         if not isinstance(live, Mapping):

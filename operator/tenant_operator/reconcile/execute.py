@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from tenant_operator.api.names import FIELD_MANAGER
 from tenant_operator.api.reasons import Reason
-from tenant_operator.errors import AlreadyThere, CloisterError, Conflict
+from tenant_operator.errors import AlreadyThere, CloisterError, Conflict, Refused
 from tenant_operator.ports import Act, Cluster, OutsideSystem, Recorder
+from tenant_operator.reconcile.compare import differences
 from tenant_operator.reconcile.plan import Plan, Step
 from tenant_operator.stack.part import Context, Desired, External, Manifest, ObjectKey
 
@@ -86,15 +87,20 @@ class Executor:
         return "created"
 
     async def _apply(self, wanted: Desired, live: Manifest | None) -> str:
+        said = "applied"
         try:
-            await self.cluster.apply(wanted.manifest)
+            made = await self.cluster.apply(wanted.manifest)
         except Conflict as conflict:
             if live is None or not _may_force(live):
                 raise
             self._may_take_back(wanted.key)
-            await self.cluster.apply(wanted.manifest, force=True)
-            return f"taken back: {conflict.message}"
-        return "applied"
+            made = await self.cluster.apply(wanted.manifest, force=True)
+            said = f"taken back: {conflict.message}"
+        if left := differences(wanted.manifest, made):
+            # Applying it again and again would change nothing; somebody has to know.
+            said = f"{wanted.key}: the API server keeps {', '.join(left)} otherwise than it was applied"
+            raise Refused(said, reason=Reason.NOT_AS_SPECIFIED)
+        return said
 
     def _may_take_back(self, key: ObjectKey) -> None:
         times = self._taken_back[key]

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from tenant_operator.api.names import LABEL_PART
@@ -61,13 +61,22 @@ class Gatherer:
                 if item["spec"].get("claimRef", {}).get("namespace") == ctx.namespace
             },
         )
-        external = await self._all_outside(ctx, wanted, seen)
-        return Observed(seen.objects, external, seen.nodes, seen.volumes, seen.other)
+        return await self._with_outside(ctx, wanted, seen)
 
-    async def _all_outside(self, ctx: Context, wanted: Sequence[Resource], seen: Observed) -> dict[ExternalKey, State]:
-        items = [item for item in wanted if isinstance(item, External) and (item.gate is None or item.gate(seen))]
-        states = await asyncio.gather(*(self._outside_state(ctx, item) for item in items))
-        return {item.key: state for item, state in zip(items, states, strict=True)}
+    async def _with_outside(self, ctx: Context, wanted: Sequence[Resource], seen: Observed) -> Observed:
+        """Add what lies outside. A gate may rest on another outside thing, so ask in rounds until no further gate opens."""
+        asked: dict[ExternalKey, State] = {}
+        while True:
+            open_now = [
+                item
+                for item in wanted
+                if isinstance(item, External) and item.key not in asked and (item.gate is None or item.gate(seen))
+            ]
+            if not open_now:
+                return seen
+            states = await asyncio.gather(*(self._outside_state(ctx, item) for item in open_now))
+            asked |= {item.key: state for item, state in zip(open_now, states, strict=True)}
+            seen = replace(seen, external=dict(asked))
 
     async def _outside_state(self, ctx: Context, item: External) -> State:
         key, spec, now = (ctx.names.id, item.key), digest(dict(item.spec)), time.monotonic()

@@ -86,8 +86,11 @@ def desired(ctx: Context) -> Sequence[Desired]:
         obj("v1", "ServiceAccount", meta(ctx, NAME, name, name), automountServiceAccountToken=False)
         for name in SERVICE_ACCOUNTS
     ]
-    inside = [_quota(ctx), _limits(ctx), *accounts, *_auditor(ctx)]
-    return [Desired(_namespace(ctx), wave=0), *(Desired(manifest, wave=1) for manifest in inside)]
+    role, binding = _auditor(ctx)
+    inside = [_quota(ctx), _limits(ctx), *accounts, role]
+    first = [Desired(_namespace(ctx), wave=0), *(Desired(manifest, wave=1) for manifest in inside)]
+    # The API server lets one bind only a Role that it can see: that what it grants is not more than the binder has.
+    return [*first, Desired(binding, wave=2)]
 
 
 def checks(ctx: Context, seen: Observed) -> Sequence[Finding]:
