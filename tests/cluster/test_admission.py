@@ -386,7 +386,7 @@ def test_the_ledger_is_the_operators_alone(policies):
 def test_nobody_else_says_that_a_tenant_is_ready(protected):
     body = {"apiVersion": "cloister.dev/v1alpha1", "kind": "Tenant", "metadata": {"name": protected}}
     body["status"] = {"phase": "Ready"}
-    apply = ("apply", "--server-side", "--subresource=status", "--dry-run=server", "-f", "-")
+    apply = ("apply", "--server-side", "--subresource=status", "--force-conflicts", "--dry-run=server", "-f", "-")
     refused("the operator's own statement", *apply, stdin=body)
     kubectl(*apply, stdin=body, user=OPERATOR)
 
