@@ -30,7 +30,8 @@ ACCOUNT = "export"
 URLS_VALID = timedelta(hours=12)
 DEADLINE = timedelta(hours=11)
 """A job ends before its addresses do."""
-WORK = "/work"
+WORK = "/work/export"
+"""The emptyDir itself, so that it is there even when there is no document to write into it."""
 SPOOL = "/spool"
 _RUN = "/var/run/cloister"
 _CONFIG = "/etc/cloister/export"
@@ -103,7 +104,7 @@ def _config(ctx: Context, request: ExportRequest) -> dict[str, str]:
         "tenant": {"id": ctx.names.id, "name": ctx.names.tenant, "region": ctx.spec.region},
         "offboarding": {"name": request.offboarding, "uid": request.uid},
         "recipient": dict(request.recipient),
-        "folder": f"{WORK}/export",
+        "folder": WORK,
         "spool": SPOOL,
         "bucket": request.bucket,
         "key": object_name(ctx.names.tenant, request.uid, request.recipient),
@@ -154,8 +155,9 @@ def _pod(ctx: Context) -> Manifest:
         "documents",
         app.image(ctx),
         resources,
-        args=["export", "--out", f"{WORK}/export"],
+        args=["export", "--out", WORK],
         env=[{"name": "CLOISTER_APP_CONFIG", "value": f"{_CONFIG}/app.json"}],
+        terminationMessagePolicy="FallbackToLogsOnError",
         volumeMounts=[
             *shared,
             mount("database-app", f"{_RUN}/database-app"),
