@@ -49,11 +49,6 @@ class Node:
         """The end of the node's cable that is plugged into the bridge."""
         return f"cln-{self.letter}"
 
-    @property
-    def cgroup(self) -> str:
-        """The cgroup below which the kubelet keeps its pods."""
-        return f"cloister-{self.name}"
-
 
 NODES = (
     Node("a", "eu-central-1", IPv4Address("10.89.0.11")),

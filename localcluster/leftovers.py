@@ -38,7 +38,7 @@ def end_node(layout: Layout, processes: Processes, node: Node) -> None:
     for program in ("kubelet", "cilium", "kube-proxy"):
         processes.stop(f"{node.name}-{program}")
     spaces = _namespaces(processes, node)
-    _kill_all(lambda: _cgroup_members(node))
+    _kill_all(lambda: _cgroup_members(layout, node))
     processes.stop(f"{node.name}-containerd")
     if spaces:
         _kill_all(lambda: _namespace_members(spaces))
@@ -49,7 +49,7 @@ def end_node(layout: Layout, processes: Processes, node: Node) -> None:
 def remove_kernel_objects(layout: Layout) -> None:
     """Remove links, routes, rules, cgroups and mounts that carry our names."""
     for node in facts.NODES:
-        _kill_all(lambda node=node: _cgroup_members(node))  # type: ignore[misc]
+        _kill_all(lambda node=node: _cgroup_members(layout, node))  # type: ignore[misc]
         _remove_node_objects(layout, node)
     if succeeds("ip", "link", "show", facts.BRIDGE):
         run("ip", "link", "del", facts.BRIDGE)
@@ -65,8 +65,8 @@ def remaining(layout: Layout) -> list[str]:
     """List what is still there of a cluster, for `down` to prove that nothing is."""
     found = [f"interface {name}" for name in _links() if name == facts.BRIDGE or name.startswith("cln-")]
     found += [f"mount {place}" for place in _mounts() if _below(place, layout.state) or _below(place, layout.run)]
-    found += [f"cgroup {path}" for node in facts.NODES for path in _cgroup_roots(node)]
-    found += [f"process {pid}" for node in facts.NODES for pid in _cgroup_members(node)]
+    found += [f"cgroup {path}" for node in facts.NODES for path in _cgroup_roots(layout, node)]
+    found += [f"process {pid}" for node in facts.NODES for pid in _cgroup_members(layout, node)]
     found += [f"nft table {family} kube-proxy" for family in ("ip", "ip6") if _has_table(family)]
     return found
 
@@ -83,7 +83,7 @@ def _remove_node_objects(layout: Layout, node: Node) -> None:
     if node.link in _links():
         run("ip", "link", "del", node.link, check=False)
     end = time.monotonic() + 5
-    while (roots := _cgroup_roots(node)) and time.monotonic() < end:
+    while (roots := _cgroup_roots(layout, node)) and time.monotonic() < end:
         for root in roots:
             for path in sorted((item for item in root.rglob("*") if item.is_dir()), reverse=True):
                 with suppress(OSError):
@@ -93,13 +93,15 @@ def _remove_node_objects(layout: Layout, node: Node) -> None:
     (layout.run / f"{node.name}.whole").unlink(missing_ok=True)
 
 
-def _cgroup_roots(node: Node) -> list[Path]:
-    return [path for path in (*_CGROUPS.glob(f"*/{node.cgroup}"), _CGROUPS / node.cgroup) if path.is_dir()]
+def _cgroup_roots(layout: Layout, node: Node) -> list[Path]:
+    return [
+        path for path in (*_CGROUPS.glob(f"*/{layout.cgroup(node)}"), _CGROUPS / layout.cgroup(node)) if path.is_dir()
+    ]
 
 
-def _cgroup_members(node: Node) -> set[int]:
+def _cgroup_members(layout: Layout, node: Node) -> set[int]:
     members: set[int] = set()
-    for root in _cgroup_roots(node):
+    for root in _cgroup_roots(layout, node):
         for file in root.rglob("cgroup.procs"):
             with suppress(OSError):
                 members |= {int(line) for line in file.read_text().split()}

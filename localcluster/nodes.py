@@ -92,7 +92,7 @@ def start_kubelet(layout: Layout, processes: Processes, keys: Credentials, node:
         "kind": "KubeletConfiguration",
         "failCgroupV1": False,
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{node.cgroup}",
+        "cgroupRoot": f"/{layout.cgroup(node)}",
         "cgroupsPerQOS": True,
         "enforceNodeAllocatable": [],
         "failSwapOn": False,

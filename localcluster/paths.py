@@ -27,11 +27,16 @@ class Layout:
 
     @classmethod
     def from_environment(cls) -> Layout:
-        """Read the two places a user may move, with their defaults."""
+        """Read the places a user may move, with their defaults.
+
+        A second cluster on one machine (to test this very program beside a cluster in use) needs a
+        state and a run folder of its own, and a network namespace of its own around everything.
+        """
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         cache = Path(os.environ.get("CLOISTER_CACHE") or home / "cloister")
         state = Path(os.environ.get("CLOISTER_STATE") or "/var/lib/cloister/localcluster")
-        return cls(cache=cache.absolute(), state=state.absolute())
+        run = Path(os.environ.get("CLOISTER_RUN") or "/run/cloister-localcluster")
+        return cls(cache=cache.absolute(), state=state.absolute(), run=run.absolute())
 
     @property
     def pki(self) -> Path:
@@ -69,6 +74,10 @@ class Layout:
     def node(self, node: Node) -> Path:
         """What belongs to one node: its container store, its kubelet's files, its volumes."""
         return self.state / "nodes" / node.name
+
+    def cgroup(self, node: Node) -> str:
+        """The cgroup below which a node's kubelet keeps its pods, named after the run folder."""
+        return f"{self.run.name.removesuffix('-localcluster')}-{node.name}"
 
     def containerd_socket(self, node: Node) -> Path:
         """Where a node's containerd listens."""

@@ -55,7 +55,7 @@ def up(layout: Layout, processes: Processes) -> bool:
         if not _is_whole(layout, processes, node):
             _make_node(layout, processes, node)
             changed = True
-        _cgroup(node)
+        _cgroup(layout.cgroup(node))
     return changed
 
 
@@ -150,17 +150,17 @@ def _ready_holder(processes: Processes, node: Node) -> Record:
     return processes.require(holder_name(node))
 
 
-def _cgroup(node: Node) -> None:
+def _cgroup(name: str) -> None:
     if (_CGROUPS / "cgroup.controllers").exists():
         wanted = "+cpu +cpuset +memory +pids +io"
         (_CGROUPS / "cgroup.subtree_control").write_text(wanted)
-        (_CGROUPS / node.cgroup).mkdir(exist_ok=True)
-        (_CGROUPS / node.cgroup / "cgroup.subtree_control").write_text(wanted)
+        (_CGROUPS / name).mkdir(exist_ok=True)
+        (_CGROUPS / name / "cgroup.subtree_control").write_text(wanted)
         return
     for controller in _V1_CONTROLLERS:
         if not (_CGROUPS / controller).is_dir():
             raise LocalClusterError(f"the machine has no cgroup controller {controller}; the kubelet needs it")
-        (_CGROUPS / controller / node.cgroup).mkdir(exist_ok=True)
-    for name in ("cpuset.cpus", "cpuset.mems"):
+        (_CGROUPS / controller / name).mkdir(exist_ok=True)
+    for file in ("cpuset.cpus", "cpuset.mems"):
         # A v1 cpuset starts empty, and takes no process until it is given processors and memory.
-        (_CGROUPS / "cpuset" / node.cgroup / name).write_text((_CGROUPS / "cpuset" / name).read_text())
+        (_CGROUPS / "cpuset" / name / file).write_text((_CGROUPS / "cpuset" / file).read_text())
