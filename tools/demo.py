@@ -43,7 +43,8 @@ def onboard(env: dict[str, str]) -> None:
         for name in EXAMPLES:
             run(["kubectl", "apply", "--server-side", "-f", f"examples/{name}.yaml"], env=env)
     with step("both tenants Ready"):
-        run(["cloister", "wait", *TENANTS, "--timeout", "300"], env=env)
+        for name in TENANTS:
+            run(["cloister", "wait", name, "--timeout", "300"], env=env)
 
 
 def tell(env: dict[str, str]) -> None:
