@@ -51,6 +51,15 @@ class Cluster(Protocol):
         """Return a pod's log."""
 
 
+@dataclass(frozen=True)
+class Stored:
+    """An object in a bucket, as a HEAD saw it."""
+
+    size: int
+    etag: str = ""
+    version: str = ""
+
+
 class OutsideSystem(Protocol):
     """Vault, PostgreSQL or object storage, as seen from one tenant. Raises Retryable or Refused."""
 

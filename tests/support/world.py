@@ -129,7 +129,7 @@ class FakeCluster:
             raise Conflict("conflict with another manager", reason=Reason.FIELD_CONFLICT)
         self._write(f"apply {ObjectKey.of(manifest)}")
         merged = {**(live or {}), **manifest}
-        return self.put({k: v for k, v in merged.items()}, operation="Apply")
+        return self.put(merged, operation="Apply")
 
     async def replace(self, manifest, live):
         self._write(f"replace {ObjectKey.of(manifest)}")

@@ -116,7 +116,9 @@ class KubernetesCluster:
         ]
         payload = [name for name in live if name not in _NOT_PAYLOAD and name not in manifest]
         patch += [{"op": "remove", "path": f"/{name}"} for name in payload]
-        patch += [{"op": "add", "path": f"/{n}", "value": value} for n, value in manifest.items() if n not in _NOT_PAYLOAD]
+        patch += [
+            {"op": "add", "path": f"/{n}", "value": value} for n, value in manifest.items() if n not in _NOT_PAYLOAD
+        ]
         path = resource_of(key).path(key)
         self._keep(await self.transport.request("PATCH", path, patch, content_type=JSON_PATCH, query=_MANAGER))
         return await self.apply(manifest, force=True)

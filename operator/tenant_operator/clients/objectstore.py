@@ -27,7 +27,7 @@ from tenant_operator.clients.objectstore_users import (
     write_user,
 )
 from tenant_operator.errors import Refused
-from tenant_operator.offboarding.ports import Stored
+from tenant_operator.ports import Stored
 from tenant_operator.stack.part import Context, External, ExternalKey
 
 __all__ = ["ObjectStores", "StoreAccess"]

@@ -1,20 +1,12 @@
 """What an offboarding needs from the outside beyond `tenant_operator.ports`. Clients implement these; tests fake them."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Protocol
 
-from tenant_operator.ports import OutsideSystem
+from tenant_operator.ports import OutsideSystem, Stored
 from tenant_operator.stack.part import Context, Manifest
 
-
-@dataclass(frozen=True)
-class Stored:
-    """An object in a bucket, as a HEAD saw it."""
-
-    size: int
-    etag: str = ""
-    version: str = ""
+__all__ = ["AuditProofs", "ContextFor", "ExportStore", "KeyVault", "Stored"]
 
 
 class ExportStore(Protocol):

@@ -47,7 +47,7 @@ def image(ctx: Context) -> str:
 
 def version(ctx: Context) -> str:
     """Return the version the tenant runs, as people call it."""
-    return ctx.spec.app.version or (ctx.spec.app.image if ctx.spec.app.image else ctx.platform.version)
+    return ctx.spec.app.version or (ctx.spec.app.image or ctx.platform.version)
 
 
 def _role(name: str, folder: str) -> dict[str, str]:
