@@ -6,7 +6,7 @@ from typing import Protocol
 from tenant_operator.ports import OutsideSystem, Stored
 from tenant_operator.stack.part import Context, Manifest
 
-__all__ = ["AuditProofs", "ContextFor", "ExportStore", "KeyVault", "Stored"]
+__all__ = ["ContextFor", "ExportStore", "KeyVault", "Stored"]
 
 
 class ExportStore(Protocol):
