@@ -39,11 +39,16 @@ def _check_value_file(
             report.add(Exit.TAMPERED, None, f"{member}: a line is cut or not an object")
             continue
         found[str(row.get("index")), str(row.get("field"))] = row
+    known = {key for key in found if not _of_a_missing_entry(key[0], leaves)}  # that one is reported already
     in_order = [(str(index), field) for index, field, _ in wanted if (str(index), field) in found]
-    if len(found) != len(lines) or list(found) != in_order:
+    if len(found) != len(lines) or [key for key in found if key in known] != in_order:
         report.add(Exit.TAMPERED, None, f"{member}: a line is doubled, out of order or belongs to no entry")
     for index, field, commitment in wanted:
         _check_value(report, (index, field, commitment), found.get((str(index), field)), leaves)
+
+
+def _of_a_missing_entry(index: str, leaves: list[Leaf | None]) -> bool:
+    return index.isdecimal() and int(index) < len(leaves) and leaves[int(index)] is None
 
 
 def _check_value(

@@ -85,7 +85,7 @@ async def test_entries_are_found_by_actor_object_action_and_time_and_show_their_
                 for number in range(12)
             ],
         )
-        old, new = {"a": [1.5, None, "é"]}, None
+        old, new = {"a": [1.5, None, "é", 1e17, -1e300]}, None
         await client.append(log, [draft(action="operator:object:delete", change=[Change(path="/x", old=old, new=new)])])
         await service.signed(log, 14)
 

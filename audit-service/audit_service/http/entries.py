@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from audit_contract import bundle
-from audit_contract.canonical import canonical
+from audit_contract.canonical import canonical, read_json
 from audit_contract.leaf import field_name, read_leaf
 from audit_contract.tiles import WIDTH, bundle_entries, tiles_of
 from audit_service.http.errors import ApiError
@@ -90,7 +90,7 @@ def _value_line(sealer: ValueSealer, entry: str, value: Value) -> dict[str, Any]
     if value.sealed is None:
         return bundle.erased_line(value.index, field, value.erased_by or 0)
     salt, data = sealer.open(entry, value.field, value.sealed)
-    return bundle.value_line(value.index, field, salt, json.loads(data))
+    return bundle.value_line(value.index, field, salt, read_json(data))
 
 
 async def export(request: Request) -> Response:
