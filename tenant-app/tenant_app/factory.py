@@ -11,6 +11,7 @@ from tenant_app.adapters.vault import VaultKeys
 from tenant_app.domain.identity import SessionRules
 from tenant_app.domain.signing import PeriodRules
 from tenant_app.domain.workflow import load as load_workflow
+from tenant_app.services.administration import Administration
 from tenant_app.services.alerts import Alerts
 from tenant_app.services.annotations import Annotations
 from tenant_app.services.columns import Columns
@@ -24,7 +25,10 @@ from tenant_app.services.parts import Parts
 from tenant_app.services.progress import Progress
 from tenant_app.services.recorder import Recorder
 from tenant_app.services.relay import Relay
+from tenant_app.services.retention import Retention
 from tenant_app.services.rows import Rows
+from tenant_app.services.scrub import Scrub
+from tenant_app.services.search import Search
 from tenant_app.services.sessions import Sessions
 from tenant_app.services.signing import Signing
 from tenant_app.settings import Settings
@@ -56,6 +60,10 @@ class App:
     progress: Progress
     signing: Signing
     alerts: Alerts
+    search: Search
+    retention: Retention
+    scrub: Scrub
+    administration: Administration
     relay: Relay
     watch: DirectoryWatch
     export: Export
@@ -118,6 +126,10 @@ def build(settings: Settings, ports: Ports) -> App:
         progress=progress,
         signing=Signing(parts, components),
         alerts=alerts,
+        search=Search(database, columns, recorder, tenant=tenant),
+        retention=Retention(database, columns, recorder),
+        scrub=Scrub(database, columns, recorder, alerts),
+        administration=Administration(database, columns, recorder),
         relay=Relay(database, columns, recorder, ports.audit),
         watch=DirectoryWatch(database, columns, recorder, ports.directory),
         export=Export(database, columns, recorder, documents, tenant=tenant),

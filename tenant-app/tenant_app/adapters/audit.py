@@ -22,10 +22,18 @@ _PATIENCE = 3.0
 class ServiceAuditLog:
     """The tenant's log at the audit service (port `AuditLog`)."""
 
-    def __init__(self, section: AuditSection, system: SystemSection, *, service_account: str = "app") -> None:
+    def __init__(
+        self,
+        section: AuditSection,
+        system: SystemSection,
+        *,
+        service_account: str = "app",
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._section = section
         self._system = {"image": system.image, "version": system.version}
         self._account = service_account
+        self._transport = transport
         self._clients: dict[str, AuditClient] = {}
 
     async def deliver(self, chain: str, entries: Sequence[Outgoing]) -> list[Acknowledged]:
@@ -63,6 +71,7 @@ class ServiceAuditLog:
                 ca_file=str(self._section.ca_file),
                 token=lambda: read_secret(self._section.token_file),
                 source_kind="app",
+                transport=self._transport,
                 source_id=f"{self._account}/{_pod(read_secret(self._section.token_file))}/{chain}",
             )
         return self._clients[chain]

@@ -80,6 +80,9 @@ class Document:
     created_at: datetime
     created_by: str
     latest: Version
+    retain_until: datetime
+    held: bool
+    disposed: bool
 
     @property
     def label(self) -> str:

@@ -16,10 +16,11 @@ from tenant_app.domain.sealing import new_key, seal, sha256_hex, unseal
 from tenant_app.errors import Conflict, IntegrityViolation, NotFound, TooLarge
 from tenant_app.services.caller import Caller
 from tenant_app.services.columns import Columns
+from tenant_app.services.document_entries import found_row, read_entry, violation_entry
 from tenant_app.services.recorder import Recorded, Recorder
 from tenant_app.services.rows import Rows
 from tenant_app.storage import records
-from tenant_app.storage.database import Conn, Database, Row
+from tenant_app.storage.database import Database
 
 FIRST_REASON = "First version"
 PAGE = 50
@@ -82,7 +83,7 @@ class Documents:
                 request=caller.request,
             )
             await self._recorder.with_change(conn, entry)
-            return self._rows.document(await _found(conn, document))
+            return self._rows.document(await found_row(conn, document))
 
     async def add_version(self, caller: Caller, document: UUID, upload: Upload, reason: str, expected: int) -> Document:
         """Store the version after `expected`, which must be the newest; nothing is overwritten (AT-50).
@@ -122,7 +123,7 @@ class Documents:
                 request=caller.request,
             )
             await self._recorder.with_change(conn, entry)
-            return self._rows.document(await _found(conn, document))
+            return self._rows.document(await found_row(conn, document))
 
     async def page(self, caller: Caller, *, before: int | None = None) -> list[Document]:
         """Return up to 50 documents, newest first. The look is recorded before it is answered."""
@@ -144,9 +145,9 @@ class Documents:
         caller.require(Right.VIEW)
         await self._columns.ready()
         async with self._database.transaction() as conn:
-            found = self._rows.document(await _found(conn, document))
+            found = self._rows.document(await found_row(conn, document))
             versions = [self._rows.version(row) for row in await records.list_versions(conn, document)]
-        await self._recorder.alone(_read_entry(Action.DOCUMENT_READ, caller, found.latest, part="description"))
+        await self._recorder.alone(read_entry(Action.DOCUMENT_READ, caller, found.latest, part="description"))
         return found, versions
 
     async def read(self, caller: Caller, document: UUID, number: int, *, download: bool) -> tuple[Version, bytes]:
@@ -157,7 +158,7 @@ class Documents:
         caller.require(Right.VIEW)
         version, content = await self.fetch(document, number, actor=caller.actor, request=caller.request)
         action = Action.DOCUMENT_EXPORTED if download else Action.DOCUMENT_READ
-        await self._recorder.alone(_read_entry(action, caller, version, part="content"))
+        await self._recorder.alone(read_entry(action, caller, version, part="content"))
         return version, content
 
     async def fetch(
@@ -176,16 +177,24 @@ class Documents:
             if sha256_hex(content) != row["sha256"]:
                 raise IntegrityViolation("The bytes do not have the hash that was recorded.")  # noqa: TRY301
         except IntegrityViolation as error:
-            await self._recorder.alone(_violation(row, actor, request, str(error)))
+            await self._recorder.alone(violation_entry(row, actor, request, str(error)))
             raise
         return self._rows.version(row), content
 
     async def trail(self, caller: Caller, document: UUID) -> list[Recorded]:
         """Return the document's entries, newest first; looking at it is an entry too (AT-59)."""
+        return await self._entries(caller, document, Action.TRAIL_VIEWED, "trail")
+
+    async def copy_trail(self, caller: Caller, document: UUID, form: str) -> list[Recorded]:
+        """Return the document's entries for a copy that leaves the system, recorded as such."""
+        return await self._entries(caller, document, Action.DOCUMENT_EXPORTED, f"trail.{form}")
+
+    async def _entries(self, caller: Caller, document: UUID, action: Action, part: str) -> list[Recorded]:
         caller.require(Right.VIEW)
+        await self._columns.ready()
         async with self._database.transaction() as conn:
-            latest = self._rows.document(await _found(conn, document)).latest
-        await self._recorder.alone(_read_entry(Action.TRAIL_VIEWED, caller, latest, part="trail"))
+            latest = self._rows.document(await found_row(conn, document)).latest
+        await self._recorder.alone(read_entry(action, caller, latest, part=part))
         async with self._database.transaction() as conn:
             return await self._recorder.of_object(conn, str(document))
 
@@ -207,6 +216,7 @@ class Documents:
             "sha256": digest,
             "size": len(upload.content),
             "sealed_size": len(sealed),
+            "sealed_sha256": sha256_hex(sealed),
             "media_type": kind.name,
             "sealed": self._columns.seal(words, "versions", str(document), str(number)),
             "wrapped_key": wrapped,
@@ -222,27 +232,3 @@ class Documents:
         )
         ref = ObjectRef(type="Document", id=str(document), version=str(number), sha256=digest)
         return _Prepared(row=row, content=sealed, ref=ref, changes=changes)
-
-
-async def _found(conn: Conn, document: UUID) -> Row:
-    row = await records.find_document(conn, document)
-    if row is None:
-        raise NotFound("There is no such document.")
-    return row
-
-
-def _read_entry(action: Action, caller: Caller, version: Version, *, part: str) -> Entry:
-    ref = ObjectRef(type="Document", id=str(version.document), version=str(version.number), sha256=version.sha256)
-    return Entry(action=action, actor=caller.actor, object=ref, reason=Reason(code=part), request=caller.request)
-
-
-def _violation(row: Row, actor: Actor, request: str, text: str) -> Entry:
-    ref = ObjectRef(type="Document", id=str(row["document"]), version=str(row["number"]), sha256=row["sha256"])
-    return Entry(
-        action=Action.INTEGRITY_VIOLATION,
-        actor=actor,
-        object=ref,
-        reason=Reason(code="integrity", text=text),
-        result="error",
-        request=request,
-    )

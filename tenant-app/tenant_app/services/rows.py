@@ -40,6 +40,9 @@ class Rows:
             created_at=row["created_at"],
             created_by=row["created_by"],
             latest=latest,
+            retain_until=row["retain_until"],
+            held=row["held_at"] is not None,
+            disposed=row["disposed_at"] is not None,
         )
 
     def version(self, row: Row) -> Version:

@@ -1,12 +1,14 @@
 """Documents, versions and their sealed contents. Rows go in whole and are never rewritten."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from tenant_app.storage.database import Conn, Row
 
 _LATEST = (
-    "SELECT d.id, d.number, d.sealed, d.created_at, d.created_by, v.number AS version, v.sha256, v.size, v.sealed_size,"
+    "SELECT d.id, d.number, d.sealed, d.created_at, d.created_by, d.retention_class, d.retain_until, d.held_at,"
+    " d.disposed_at, v.number AS version, v.sha256, v.size, v.sealed_size,"
     " v.media_type, v.sealed AS version_sealed, v.state, v.created_at AS version_at, v.created_by AS version_by,"
     " p.sealed AS author_sealed FROM documents d"
     " JOIN LATERAL (SELECT * FROM versions WHERE document = d.id ORDER BY number DESC LIMIT 1) v ON true"
@@ -35,9 +37,9 @@ async def lock_document(conn: Conn, document: UUID) -> Row | None:
 async def insert_version(conn: Conn, row: dict[str, Any], content: bytes) -> None:
     """Insert a version and its sealed content."""
     await conn.execute(
-        "INSERT INTO versions (document, number, sha256, size, sealed_size, media_type, sealed, wrapped_key, created_at,"
-        " created_by) VALUES (%(document)s, %(number)s, %(sha256)s, %(size)s, %(sealed_size)s, %(media_type)s, %(sealed)s,"
-        " %(wrapped_key)s, %(at)s, %(by)s)",
+        "INSERT INTO versions (document, number, sha256, size, sealed_size, sealed_sha256, media_type, sealed, wrapped_key,"
+        " created_at, created_by) VALUES (%(document)s, %(number)s, %(sha256)s, %(size)s, %(sealed_size)s, %(sealed_sha256)s,"
+        " %(media_type)s, %(sealed)s, %(wrapped_key)s, %(at)s, %(by)s)",
         row,
     )
     await conn.execute(
@@ -92,3 +94,78 @@ async def column_key(conn: Conn) -> str | None:
 async def keep_column_key(conn: Conn, wrapped: str) -> None:
     """Store the wrapped key; the first one stays when two starts race."""
     await conn.execute("INSERT INTO column_key (id, wrapped) VALUES (1, %s) ON CONFLICT DO NOTHING", (wrapped,))
+
+
+async def hold(conn: Conn, document: UUID, sub: str, sealed: bytes, now: datetime) -> bool:
+    """Place a hold; False when one is on already."""
+    cursor = await conn.execute(
+        "UPDATE documents SET held_at = %s, held_by = %s, hold_sealed = %s WHERE id = %s AND held_at IS NULL",
+        (now, sub, sealed, document),
+    )
+    return cursor.rowcount == 1
+
+
+async def release(conn: Conn, document: UUID) -> bool:
+    """Release a hold; False when there is none."""
+    cursor = await conn.execute(
+        "UPDATE documents SET held_at = NULL, held_by = NULL, hold_sealed = NULL WHERE id = %s AND held_at IS NOT NULL",
+        (document,),
+    )
+    return cursor.rowcount == 1
+
+
+async def by_number(conn: Conn, number: int) -> UUID | None:
+    """Return the id of the document with this human number."""
+    cursor = await conn.execute("SELECT id FROM documents WHERE number = %s", (number,))
+    row = await cursor.fetchone()
+    return row["id"] if row else None
+
+
+async def dispose(conn: Conn, document: UUID) -> int:
+    """Destroy a document's contents and keys; the database refuses while retention or a hold is in force."""
+    cursor = await conn.execute("SELECT dispose_document(%s) AS gone", (document,))
+    row = await cursor.fetchone()
+    return int(row["gone"]) if row else 0
+
+
+async def altered(conn: Conn, after: tuple[UUID, int], limit: int) -> tuple[list[Row], tuple[UUID, int] | None]:
+    """Compare stored ciphertext with its recorded digest, `limit` versions after the given place.
+
+    Returns the versions that differ and the place to go on from, None at the end.
+    """
+    cursor = await conn.execute(
+        "SELECT v.document, v.number, v.sha256,"
+        " v.sealed_sha256 = '' OR encode(sha256(c.sealed), 'hex') = v.sealed_sha256 AS same"
+        " FROM contents c JOIN versions v ON v.document = c.document AND v.number = c.version"
+        " WHERE (c.document, c.version) > (%s, %s) ORDER BY c.document, c.version LIMIT %s",
+        (*after, limit),
+    )
+    rows = await cursor.fetchall()
+    place = (rows[-1]["document"], rows[-1]["number"]) if len(rows) == limit else None
+    return [row for row in rows if not row["same"]], place
+
+
+async def words_since(conn: Conn, since: datetime) -> list[Row]:
+    """Return what is searched in of every version and remark made since: kind, document, sealed, and its other key."""
+    cursor = await conn.execute(
+        "SELECT 'document' AS what, d.id AS document, d.number AS key, d.sealed, v.created_at AS at FROM documents d"
+        " JOIN versions v ON v.document = d.id WHERE v.created_at >= %(since)s"
+        " UNION ALL SELECT 'version', v.document, v.number, v.sealed, v.created_at FROM versions v"
+        " WHERE v.created_at >= %(since)s",
+        {"since": since},
+    )
+    return await cursor.fetchall()
+
+
+async def remarks_since(conn: Conn, since: datetime) -> list[Row]:
+    """Return remarks made since: id, document, sealed, at."""
+    cursor = await conn.execute(
+        "SELECT id, document, sealed, created_at AS at FROM annotations WHERE created_at >= %s", (since,)
+    )
+    return await cursor.fetchall()
+
+
+async def find_many(conn: Conn, documents: list[UUID]) -> list[Row]:
+    """Return documents with their newest versions, newest first."""
+    cursor = await conn.execute(f"{_LATEST} WHERE d.id = ANY(%s) ORDER BY d.number DESC", (documents,))
+    return await cursor.fetchall()

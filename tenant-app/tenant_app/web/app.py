@@ -15,7 +15,8 @@ from starlette.types import Scope
 
 from tenant_app.errors import AppError
 from tenant_app.factory import App
-from tenant_app.web import pages_documents, pages_session, pages_workflow
+from tenant_app.web import pages_admin, pages_copies, pages_documents, pages_session, pages_workflow
+from tenant_app.web.api import create_api
 from tenant_app.web.guard import as_route
 from tenant_app.web.headers import StrictHeaders
 from tenant_app.web.metrics import metrics
@@ -23,7 +24,13 @@ from tenant_app.web.probes import healthz, readyz
 from tenant_app.web.problems import on_app_error, on_defect, on_http_error
 
 STATIC = Path(__file__).parent / "static"
-PAGES = [*pages_session.PAGES, *pages_workflow.PAGES, *pages_documents.PAGES]
+PAGES = [
+    *pages_session.PAGES,
+    *pages_workflow.PAGES,
+    *pages_documents.PAGES,
+    *pages_copies.PAGES,
+    *pages_admin.PAGES,
+]
 
 
 class _Static(StaticFiles):
@@ -42,7 +49,7 @@ def create(app: App) -> Starlette:
     @asynccontextmanager
     async def lifespan(_web: Starlette) -> AsyncIterator[None]:
         await app.database.open()
-        loops = (app.relay.run(), app.watch.run(), app.alerts.run())
+        loops = (app.relay.run(), app.watch.run(), app.alerts.run(), app.scrub.run())
         work = [asyncio.create_task(loop) for loop in loops]
         try:
             yield
@@ -57,6 +64,7 @@ def create(app: App) -> Starlette:
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
+            Mount("/api/v1", create_api(app)),
             Mount("/static", _Static(directory=STATIC)),
             *(as_route(page) for page in PAGES),
         ],

@@ -15,6 +15,7 @@ from tenant_app.web.render import render
 from tenant_app.web.visit import Visit
 
 _SEE_OTHER = 303
+_READS = {"app:document:read", "app:document:export", "app:document:list", "app:trail:view"}
 # What is uploaded never runs: no script, no fetch, and for all but PDF a sandbox. The browser's PDF viewer, which has its own
 # sandbox, shows nothing under the stricter policy.
 _CONTENT_CSP = "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'"
@@ -22,11 +23,15 @@ _PDF_CSP = "script-src 'none'; frame-ancestors 'self'"
 
 
 async def list_page(visit: Visit) -> Response:
-    """Show documents, newest first."""
+    """Show documents, newest first, or those that a search finds."""
+    query = visit.request.query_params.get("q", "").strip()[:200]
+    if query:
+        found = await visit.app.search.find(visit.caller, query)
+        return render(visit, "documents.html", documents=found, more=None, first=False, query=query)
     before = visit.request.query_params.get("before", "")
     found = await visit.app.documents.page(visit.caller, before=int(before) if before.isdigit() else None)
     more = found[-1].number if len(found) == PAGE else None
-    return render(visit, "documents.html", documents=found, more=more, first=not before)
+    return render(visit, "documents.html", documents=found, more=more, first=not before, query="")
 
 
 async def upload_page(visit: Visit) -> Response:
@@ -95,7 +100,10 @@ async def trail_page(visit: Visit) -> Response:
     document = document_id(visit)
     entries = await visit.app.documents.trail(visit.caller, document)
     found, _ = await visit.app.documents.open(visit.caller, document)
-    return render(visit, "trail.html", document=found, entries=entries)
+    show = visit.request.query_params.get("show", "")
+    if show in {"changes", "reads"}:
+        entries = [entry for entry in entries if (entry.link.action in _READS) == (show == "reads")]
+    return render(visit, "trail.html", document=found, entries=entries, show=show)
 
 
 async def _document_page(visit: Visit, *, error: InvalidInput | Conflict | None = None) -> Response:
