@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenant_operator.api.common import API_VERSION
-from tenant_operator.offboarding import certificate
+from tenant_operator.offboarding import certificate, certifying
 from tenant_operator.stack.part import ObjectKey
 from tests.support.fakes_offboarding import TENANT, World, approve, hold, offboarding_key, populated, run
 from tests.support.tenant_context import IDENTITY
@@ -136,6 +136,15 @@ async def test_an_audit_log_that_is_down_means_no_act():
     assert world.stored == {}
     world.audit_down = False
     assert_certified(world, await run(world))
+
+
+async def test_a_checkpoint_that_is_late_is_waited_for_and_the_last_entry_is_made_once(monkeypatch):
+    monkeypatch.setattr(certifying, "PROOF_PAUSE_SECONDS", 0)
+    world = ready(checkpoint_lags=25)
+    assert_certified(world, await run(world))
+    for log in (f"tenant-{IDENTITY}", "platform"):
+        last = [entry for entry in world.logs[log] if "were listed as absent" in entry.get("text", "")]
+        assert len(last) == 1
 
 
 async def _effects() -> int:

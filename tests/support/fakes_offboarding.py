@@ -23,7 +23,7 @@ from audit_contract.checkpoint import Checkpoint
 from audit_contract.merkle import inclusion_ranges, leaf_hash, root_of
 from audit_contract.proof import InclusionProof
 from tenant_operator.api.common import API_VERSION
-from tenant_operator.errors import Conflict
+from tenant_operator.errors import Conflict, Missing
 from tenant_operator.offboarding.offboarder import GUARD, WAIT, Offboarder
 from tenant_operator.offboarding.ports import Stored
 from tenant_operator.stack.part import ExternalKey, ObjectKey
@@ -57,6 +57,7 @@ class World:
     versions: Any = field(default_factory=lambda: count(1))
     signing: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     audit_down: bool = False
+    checkpoint_lags: int = 0
     job_writes: bytes | None = EXPORT
     canaries: Any = field(default_factory=lambda: count(1))
 
@@ -262,6 +263,9 @@ class World:
         return {"id": f"{log}-{index}", "index": index, "leafHash": _leaf(body).hex()}
 
     async def proof(self, log: str, index: int) -> bytes:
+        if self.checkpoint_lags:
+            self.checkpoint_lags -= 1
+            raise Missing("a tree of that size has no such leaf")
         leaves = [_leaf(body) for body in self.logs[log]]
         path = tuple(root_of(leaves[begin:end]) for begin, end in inclusion_ranges(index, len(leaves)))
         point = Checkpoint(f"cloister.example/{log}", len(leaves), root_of(leaves)).text()

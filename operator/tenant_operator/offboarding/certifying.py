@@ -1,7 +1,10 @@
 """Signing the certificate of destruction and turning the TenantRecord into a tombstone that carries it."""
 
+import asyncio
 import base64
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +22,7 @@ from tenant_operator.stack.part import Context, External, ExternalKey, Manifest,
 
 PLATFORM_KEY = "cloister-platform-signing"
 PROVE, CERTIFY = "operator:offboarding:prove", "operator:offboarding:certify"
+PROOF_TRIES, PROOF_PAUSE_SECONDS = 10, 0.2
 _KEY_SPEC = {
     "type": "ed25519",
     "exportable": False,
@@ -95,12 +99,29 @@ class Certifier:
         return latest, versions[latest]
 
     async def _entry(self, ctx: Context, log: str, journal: Journal) -> dict[str, Any]:
+        """Return the log's entry that all is gone, with its proof. The entry is made once: its place is saved with the steps."""
         count = sum(1 for step in journal.status.steps if step.state == ABSENT)
         text = f"all {count} things of tenant {ctx.names.tenant} ({ctx.names.id}) were listed as absent"
-        receipt = await self.recorder.note(log, Planned(PROVE, "Tenant", ctx.names.tenant, "", "Offboarding", text))
-        proof = await self.recorder.proof(log, int(receipt["index"]))
-        kept = {name: receipt[name] for name in ("id", "index", "leafHash")}
-        return {"log": log, **kept, "proof": proof.decode()}
+        name = f"last entry of log {log}"
+        saved = journal.step(name)
+        entry: dict[str, Any] = json.loads(saved.evidence) if saved else {}
+        if entry.get("text") != text:
+            receipt = await self.recorder.note(log, Planned(PROVE, "Tenant", ctx.names.tenant, "", "Offboarding", text))
+            entry = {"text": text, "log": log, **{field: receipt[field] for field in ("id", "index", "leafHash")}}
+            await journal.mark(name, "Recorded", json.dumps(entry))
+        return {**entry, "proof": await self._proof(log, int(entry["index"]))}
+
+    async def _proof(self, log: str, index: int) -> str:
+        """Return the entry's proof; a log signs its checkpoint a moment after it has acknowledged an entry."""
+        for _ in range(PROOF_TRIES):
+            with suppress(Refused):
+                return (await self.recorder.proof(log, index)).decode()
+            await asyncio.sleep(PROOF_PAUSE_SECONDS)
+        try:
+            return (await self.recorder.proof(log, index)).decode()
+        except Refused as error:
+            said = f"no checkpoint covers entry {index} of {log} yet: {error.message}"
+            raise Retryable(said, reason=Reason.AUDIT_UNAVAILABLE) from error
 
     async def _inventory(self, facts: Facts) -> list[Any]:
         """Return where the tenant's bytes lay, as the record or the Tenant last said."""

@@ -178,7 +178,7 @@ def _finding(status: ConditionStatus, reason: Reason, message: str, *, stalled: 
 def teardown(ctx: Context) -> Sequence[Removal]:
     """Return the keys first and who may use them after: the walk is reversed, so nobody can log in when the keys go."""
     proofs = {
-        "key": "Vault's list of transit keys does not hold it, and what it sealed no longer opens",
+        "key": "Vault's list of transit keys does not hold it",
         "policy": "Vault's list of policies does not hold it",
         "role": "Vault's list of login roles does not hold it",
     }
