@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -143,7 +144,7 @@ class Images:
         settings: dict[str, str] = {}
         folder = self._layout.cache / "work" / "pip"
         lines = ["[global]"]
-        for line in run("pip", "config", "list").splitlines():
+        for line in run(*_pip(), "config", "list", check=False).splitlines():
             key, _, value = line.partition("=")
             option = key.rpartition(".")[2]
             settings[option] = value.strip("'\"")
@@ -190,3 +191,11 @@ def _copy(path: Path, target: Path) -> Path | None:
     with suppress(FileNotFoundError):
         return Path(shutil.copy2(path, target))
     return None
+
+
+def _pip() -> list[str]:
+    """Find a pip to ask for its settings; a synchronised environment may have none of its own."""
+    for name in ("pip3", "pip"):
+        if found := shutil.which(name):
+            return [found]
+    return [sys.executable, "-m", "pip"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 
 from localcluster.console import step
 from localcluster.errors import LocalClusterError
 from localcluster.files import locked
 from localcluster.paths import Layout
-from localcluster.shell import run
+from localcluster.shell import CommandError, run
 
 NEEDED = (
     "buildah",
@@ -37,7 +38,10 @@ def missing() -> list[str]:
 
 
 def install(layout: Layout) -> None:
-    """Install what is missing. Services of the packages stay off: the cluster starts its own."""
+    """Install what is missing.
+
+    Where systemd starts containerd's own service, it does no harm: the nodes' have other sockets and folders.
+    """
     if not missing():
         return
     if os.geteuid():
@@ -47,5 +51,19 @@ def install(layout: Layout) -> None:
         if not names:
             return
         with step(f"packages: {' '.join(names)}"):
-            run("apt-get", *_APT, "update", env=_ENVIRONMENT, timeout=900)
+            _update()
             run("apt-get", *_APT, "install", "-y", "--no-install-recommends", *names, env=_ENVIRONMENT, timeout=1800)
+
+
+def _update() -> None:
+    """Read the package lists; apt does not wait for another apt that is reading them, so we do."""
+    end = time.monotonic() + 900
+    while True:
+        try:
+            run("apt-get", *_APT, "update", env=_ENVIRONMENT, timeout=900)
+        except CommandError as error:
+            if "Could not get lock" not in error.output or time.monotonic() > end:
+                raise
+            time.sleep(3)
+        else:
+            return

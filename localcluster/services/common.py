@@ -6,7 +6,6 @@ import base64
 import hashlib
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
 
 from localcluster import facts
 from localcluster.api import Api, Object, load_yaml
@@ -98,8 +97,3 @@ def config_map(name: str, within: str, data: dict[str, str]) -> Object:
         "metadata": {"name": name, "namespace": within},
         "data": data,
     }
-
-
-def read_text(path: Path, fallback: str) -> str:
-    """Read a file that another house may not have written yet."""
-    return path.read_text() if path.exists() else fallback

@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import ssl
+from dataclasses import dataclass
 from typing import Any
 
 from localcluster import controlplane, facts
@@ -14,26 +15,52 @@ from localcluster.console import say
 from localcluster.errors import LocalClusterError
 from localcluster.files import write
 from localcluster.paths import REPOSITORY, Layout
-from localcluster.services.common import Surroundings, namespace, read_text
+from localcluster.services.common import Surroundings, namespace
 from localcluster.waiting import Seen, wait_for
 
 NAMESPACE = "vault"
 _PORT = 8200
-_POLICY_FILE = REPOSITORY / "charts" / "cloister" / "files" / "vault-operator-policy.hcl"
-# Until the chart brings its own: a tenant's keys, its policy and its role, nothing else.
-_POLICY = """
+_POLICIES = REPOSITORY / "charts" / "cloister" / "files"
+# Until the chart brings its own: tenants' keys, policies and roles, nothing else.
+_OPERATOR_POLICY = """
 path "transit/keys/*" { capabilities = ["create", "read", "update", "delete", "list"] }
 path "sys/policies/acl/cloister-*" { capabilities = ["create", "read", "update", "delete"] }
 path "auth/jwt/role/cloister-*" { capabilities = ["create", "read", "update", "delete"] }
 """
-_ROLE = {
-    "role_type": "jwt",
-    "bound_audiences": ["vault"],
-    "bound_subject": "system:serviceaccount:cloister-system:cloister-operator",
-    "user_claim": "sub",
-    "token_ttl": "15m",
-    "token_policies": ["cloister-operator"],
-}
+
+
+@dataclass(frozen=True)
+class Login:
+    """A service account that may log in, with the policy of the same name that the chart brings."""
+
+    name: str
+    namespace: str
+    account: str
+    fallback: str
+
+    @property
+    def role(self) -> dict[str, Any]:
+        """Its JWT role."""
+        return {
+            "role_type": "jwt",
+            "bound_audiences": ["vault"],
+            "bound_subject": f"system:serviceaccount:{self.namespace}:{self.account}",
+            "user_claim": "sub",
+            "token_ttl": "15m",
+            "token_policies": [self.name],
+        }
+
+    @property
+    def policy(self) -> dict[str, str]:
+        """Its policy."""
+        file = _POLICIES / f"vault-{self.name.removeprefix('cloister-')}-policy.hcl"
+        return {"policy": file.read_text() if file.exists() else self.fallback}
+
+
+_LOGINS = (
+    Login("cloister-operator", facts.SYSTEM_NAMESPACE, "cloister-operator", _OPERATOR_POLICY),
+    Login("cloister-audit", "cloister-audit", "cloister-audit", "# the chart brings none\n"),
+)
 
 
 def install(around: Surroundings) -> list[tuple[str, str, str]]:
@@ -65,24 +92,32 @@ class Vault:
         self._layout = layout
         self._api = api
         self._context = ssl.create_default_context(cafile=str(layout.pki / "services-ca.crt"))
+        self._connection: http.client.HTTPSConnection | None = None
         self._keys = layout.secrets / f"{self.name}.json"
 
     def call(self, method: str, path: str, body: object = None, *, token: str = "") -> dict[str, Any]:
-        """Send one request."""
+        """Send one request, over one kept connection."""
         headers = {"Host": f"{self.name}.{NAMESPACE}.svc"} | ({"X-Vault-Token": token} if token else {})
         try:
-            plain = socket.create_connection((self._address(), _PORT), timeout=10)
-            connection = http.client.HTTPSConnection(self.name, _PORT, timeout=30)
-            connection.sock = self._context.wrap_socket(plain, server_hostname=f"{self.name}.{NAMESPACE}.svc")
+            connection = self._connected()
             connection.request(method, f"/v1/{path}", None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
             text = answer.read().decode()
-            connection.close()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
+            self._connection = None
             raise VaultError(f"{self.name} does not answer: {error}", 0) from error
         if answer.status >= http.client.BAD_REQUEST:
             raise VaultError(f"{self.name}: {method} {path}: {answer.status} {text.strip()[:500]}", answer.status)
         return dict(json.loads(text)) if text else {}
+
+    def _connected(self) -> http.client.HTTPSConnection:
+        """Connect to the pod, under the name in its certificate."""
+        if self._connection is None or self._connection.sock is None:
+            plain = socket.create_connection((self._address(), _PORT), timeout=10)
+            connection = http.client.HTTPSConnection(self.name, _PORT, timeout=30)
+            connection.sock = self._context.wrap_socket(plain, server_hostname=f"{self.name}.{NAMESPACE}.svc")
+            self._connection = connection
+        return self._connection
 
     def root_token(self) -> str:
         """Give the token that may do everything; it stays in the state folder."""
@@ -156,12 +191,10 @@ def configure(vault: Vault, public_key: str) -> None:
         options = {"file_path": "stdout"}
         vault.call("PUT", "sys/audit/stdout", {"type": "file", "options": options}, token=token)
     trust = {"jwt_validation_pubkeys": [public_key], "bound_issuer": controlplane.ISSUER}
-    policy = {"policy": read_text(_POLICY_FILE, _POLICY)}
-    for path, wanted in (
-        ("auth/jwt/config", trust),
-        ("sys/policies/acl/cloister-operator", policy),
-        ("auth/jwt/role/cloister-operator", _ROLE),
-    ):
+    settings: list[tuple[str, dict[str, Any]]] = [("auth/jwt/config", trust)]
+    for login in _LOGINS:
+        settings += [(f"sys/policies/acl/{login.name}", login.policy), (f"auth/jwt/role/{login.name}", login.role)]
+    for path, wanted in settings:
         if not _holds(vault, path, wanted, token):
             vault.call("POST", path, wanted, token=token)
 
