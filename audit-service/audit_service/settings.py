@@ -89,6 +89,11 @@ class Settings(Part):
     identity: Identity = Identity()
     keys: Keys = Keys()
     pace: Pace = Pace()
+    guard_folder: Path | None = Field(
+        None,
+        description="On another volume than the database: the last signed checkpoints, so that a database that was set back "
+        "is noticed. Without it only a witness notices.",
+    )
 
     def origin(self, log: str) -> str:
         """Return the origin line of a log's checkpoints."""

@@ -22,6 +22,7 @@ async def readyz(request: Request) -> Response:
         "writer": "ok" if state.writer.is_writer else "another process, or none yet",
         "logs": "ok",
     }
+    checks["guard"] = state.writer.guard.refusal or "ok"
     try:
         await state.reading.ping()
     except StoreError as error:

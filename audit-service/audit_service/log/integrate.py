@@ -15,6 +15,7 @@ from audit_contract.merkle import leaf_hash, perfect_nodes
 from audit_contract.tiles import tile_for
 from audit_service.log.books import Books
 from audit_service.log.clock import Clock
+from audit_service.log.guard import Guard
 from audit_service.log.sequence import Sequencer
 from audit_service.log.signing import sign_checkpoint
 from audit_service.log.tree import FullTile, GrowingTree, edge
@@ -34,10 +35,17 @@ class Integrator:
     """Follows the sequencer; `run` is one task. `signed` wakes whoever waits for a checkpoint."""
 
     def __init__(
-        self, reading: ReadingStore, writing: WritingStore, books: Books, sequencer: Sequencer, pace: Pace, clock: Clock
+        self,
+        reading: ReadingStore,
+        writing: WritingStore,
+        books: Books,
+        sequencer: Sequencer,
+        pace: Pace,
+        clock: Clock,
+        guard: Guard,
     ) -> None:
         self._reading, self._writing, self._books, self._sequencer = reading, writing, books, sequencer
-        self._pace, self._clock = pace, clock
+        self._pace, self._clock, self._guard = pace, clock, guard
         self._trees: dict[int, GrowingTree] = {}
         self.signed = asyncio.Condition()
         self.damaged: dict[int, str] = {}
@@ -66,7 +74,7 @@ class Integrator:
         except (DamagedError, ValueError) as error:
             self.damaged[log] = str(error)
             _log.critical("log %d is not signed any further: %s", log, error)
-        except StoreError as error:
+        except (StoreError, OSError) as error:  # OSError: the guard's folder
             self._trees.pop(log, None)
             _log.warning("log %d is not integrated yet: %s", log, error)
             asyncio.get_running_loop().call_later(_RETRY, self._again, log)
@@ -111,6 +119,7 @@ class Integrator:
         signed = sign_checkpoint(record.origin, tree.size, tree.root(), self._books.signers(record), seconds)
         tiles = [_row(log, tile) for tile in tree.take_full()]
         await self._writing.integrate(log, old.size, signed, tiles, [_finding(log, leaf) for leaf in leaves])
+        await self._guard.keep(record.name, signed)
         CHECKPOINTS.inc()
         return signed
 

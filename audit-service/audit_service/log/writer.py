@@ -18,6 +18,7 @@ import asyncpg
 from audit_service.log.batch import BusyError
 from audit_service.log.books import Books
 from audit_service.log.clock import Clock
+from audit_service.log.guard import ForkError, Guard
 from audit_service.log.integrate import Integrator
 from audit_service.log.own import OwnEntries, checkpoint_recorded, log_created, writer_started
 from audit_service.log.sealing import new_log_key
@@ -33,6 +34,7 @@ from audit_service.store.writing import WritingStore, take_lease
 
 _log = logging.getLogger(__name__)
 _RETRY: Final = 0.5
+_REFUSED: Final = 10.0
 _HEARTBEAT: Final = 2.0
 
 
@@ -54,6 +56,7 @@ class Writer:
     ) -> None:
         self._settings, self._pool, self._reading, self._books, self._clock = settings, pool, reading, books, clock
         self._desk: Desk | None = None
+        self.guard = Guard(settings.guard_folder)
         self._creating = asyncio.Lock()
 
     @property
@@ -73,7 +76,11 @@ class Writer:
         while True:
             try:
                 async with self._lease() as (connection, fence):
+                    await self.guard.check(self._reading)
                     await self._write(connection, fence)
+            except ForkError as error:
+                _log.critical("refusing to write: %s", error)
+                await asyncio.sleep(_REFUSED)
             except (StoreError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 _log.warning("not the writer: %s: %s", type(error).__name__, error)
             await asyncio.sleep(_RETRY)
@@ -91,7 +98,8 @@ class Writer:
     async def _write(self, connection: asyncpg.Connection, fence: int) -> None:
         writing = WritingStore(self._pool, fence)
         sequencer = Sequencer(self._reading, writing, self._books, self._settings.pace, self._clock)
-        integrator = Integrator(self._reading, writing, self._books, sequencer, self._settings.pace, self._clock)
+        pace = self._settings.pace
+        integrator = Integrator(self._reading, writing, self._books, sequencer, pace, self._clock, self.guard)
         desk = Desk(writing, sequencer, integrator, OwnEntries(sequencer, self._books, fence))
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -1,0 +1,101 @@
+"""The fork guard: what was signed is also remembered outside the database, and a database set back is never signed again.
+
+A restored database that goes on signing would show two trees under one name, and every proof given before would be worth
+nothing. So the last checkpoint of each log is kept in a folder on another volume, and the service does not become the writer
+while the database is behind it or leads to another root.
+"""
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+
+from audit_contract.checkpoint import Checkpoint, from_text
+from audit_contract.merkle import EMPTY_ROOT, perfect_nodes, range_hash
+from audit_contract.note import NoteError, parse
+from audit_contract.tiles import TileError, reader, tile_for
+from audit_service.store.reading import ReadingStore
+from audit_service.store.records import LogRecord, Signed
+
+_log = logging.getLogger(__name__)
+
+
+class ForkError(Exception):
+    """The database is not one that continues what was signed."""
+
+
+class Guard:
+    """The folder of remembered checkpoints, one file a log; without a folder nothing is remembered."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._kept: dict[str, int] = {}
+        self.refusal = ""
+
+    async def keep(self, log: str, signed: Signed) -> None:
+        """Remember a checkpoint that is in the database. Raises OSError when it cannot be written."""
+        if self._folder is not None and signed.size > self._kept.get(log, -1):
+            await asyncio.to_thread(_write, self._folder / f"{log}.checkpoint", signed.note)
+            self._kept[log] = signed.size
+
+    async def check(self, reading: ReadingStore) -> None:
+        """Compare what is remembered with the database. Raises ForkError saying what is wrong and how to go on."""
+        try:
+            remembered = await asyncio.to_thread(_read, self._folder) if self._folder is not None else {}
+            logs = {log.name: log for log in await reading.logs()}
+            for name, point in remembered.items():
+                await _check(reading, logs.get(name), name, point)
+        except ForkError as error:
+            self.refusal = str(error)
+            raise
+        self.refusal = ""
+        self._kept = {name: point.size for name, point in remembered.items()}
+
+
+async def _check(reading: ReadingStore, log: LogRecord | None, name: str, point: Checkpoint) -> None:
+    size = (await reading.checkpoint(log.number)).size if log is not None else 0
+    if log is None or size < point.size:
+        raise ForkError(
+            f"{name}: {point.size} entries were signed and the database has {size}: it was set back. Restore a state that has "
+            f"them all. If there is none, the log has ended: keep it to read, and onboard under a new log name"
+        )
+    if await root_at(reading, log.number, point.size) != point.root:
+        raise ForkError(
+            f"{name}: the database has other entries than the {point.size} that were signed: it is not this log's"
+        )
+
+
+async def root_at(reading: ReadingStore, log: int, size: int) -> bytes:
+    """Return the root of the log's first `size` entries from its tiles. Raises ForkError when tiles are missing."""
+    if size == 0:
+        return EMPTY_ROOT
+    tiles = await reading.tiles(log, {tile_for(*node, size) for node in perfect_nodes(0, size)})
+    try:
+        return range_hash(0, size, reader(tiles, size))
+    except TileError as error:
+        raise ForkError(str(error)) from error
+
+
+def _write(file: Path, note: bytes) -> None:
+    """Replace the file in one step, durable when this returns."""
+    draft = file.with_suffix(".new")
+    with draft.open("wb") as handle:
+        handle.write(note)
+        handle.flush()
+        os.fsync(handle.fileno())
+    draft.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _read(folder: Path) -> dict[str, Checkpoint]:
+    found = {}
+    for file in sorted(folder.glob("*.checkpoint")):
+        try:
+            found[file.stem] = from_text(parse(file.read_bytes()).text)
+        except NoteError as error:
+            raise ForkError(f"{file}: {error}. It was written by something else, or its disk is failing") from error
+    return found
