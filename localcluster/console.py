@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -15,7 +16,11 @@ _lock = threading.Lock()
 def say(message: str) -> None:
     """Print one line with the seconds since the command started."""
     with _lock:
-        print(f"[{time.monotonic() - _started:6.1f}s] {message}", flush=True)
+        try:
+            print(f"[{time.monotonic() - _started:6.1f}s] {message}", flush=True)
+        except BrokenPipeError:
+            # Whoever listened has gone (`up | head`); half a cluster would help nobody, so go on in silence.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def warn(message: str) -> None:

@@ -37,9 +37,11 @@ def start_cilium(layout: Layout, processes: Processes, node: Node, files: Path) 
     """Start the node's agent; it writes its state below the node's own /run/cilium."""
     directory = layout.node(node)
     library = directory / "cilium-lib"
-    library.mkdir(exist_ok=True)
-    if not (library / "bpf").exists():
+    edition = library / "edition"
+    if not edition.exists() or edition.read_text() != files.name:
+        shutil.rmtree(library, ignore_errors=True)
         shutil.copytree(files / "bpf", library / "bpf")
+        write(edition, files.name)
     link(directory / "cilium-path" / "clang", Path("/usr/bin/clang-19"))
     flags = {
         "--k8s-kubeconfig-path": layout.kubeconfig(cilium_user(node).name),
