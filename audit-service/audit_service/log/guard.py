@@ -11,9 +11,11 @@ import os
 from pathlib import Path
 
 from audit_contract.checkpoint import Checkpoint, from_text
-from audit_contract.merkle import EMPTY_ROOT, perfect_nodes, range_hash
+from audit_contract.merkle import leaf_hash, perfect_nodes
 from audit_contract.note import NoteError, parse
-from audit_contract.tiles import TileError, reader, tile_for
+from audit_contract.tiles import TileError, tile_for
+from audit_service.log.tree import GrowingTree, edge
+from audit_service.store.errors import DamagedError
 from audit_service.store.reading import ReadingStore
 from audit_service.store.records import LogRecord, Signed
 
@@ -33,7 +35,7 @@ class Guard:
         self.refusal = ""
 
     async def keep(self, log: str, signed: Signed) -> None:
-        """Remember a checkpoint that is in the database. Raises OSError when it cannot be written."""
+        """Remember a checkpoint before anyone is shown it. Raises OSError when it cannot be written."""
         if self._folder is not None and signed.size > self._kept.get(log, -1):
             await asyncio.to_thread(_write, self._folder / f"{log}.checkpoint", signed.note)
             self._kept[log] = signed.size
@@ -53,27 +55,32 @@ class Guard:
 
 
 async def _check(reading: ReadingStore, log: LogRecord | None, name: str, point: Checkpoint) -> None:
-    size = (await reading.checkpoint(log.number)).size if log is not None else 0
+    size = await reading.size(log.number) if log is not None else 0
     if log is None or size < point.size:
         raise ForkError(
             f"{name}: {point.size} entries were signed and the database has {size}: it was set back. Restore a state that has "
             f"them all. If there is none, the log has ended: keep it to read, and onboard under a new log name"
         )
-    if await root_at(reading, log.number, point.size) != point.root:
+    if await _root_at(reading, log.number, point.size) != point.root:
         raise ForkError(
             f"{name}: the database has other entries than the {point.size} that were signed: it is not this log's"
         )
 
 
-async def root_at(reading: ReadingStore, log: int, size: int) -> bytes:
-    """Return the root of the log's first `size` entries from its tiles. Raises ForkError when tiles are missing."""
-    if size == 0:
-        return EMPTY_ROOT
-    tiles = await reading.tiles(log, {tile_for(*node, size) for node in perfect_nodes(0, size)})
+async def _root_at(reading: ReadingStore, log: int, size: int) -> bytes:
+    """Return the root of the log's first `size` entries. Raises ForkError when the store cannot show it.
+
+    The remembered checkpoint may be ahead of the stored one: a process can end between remembering and storing it.
+    """
+    start = min(size, (await reading.checkpoint(log)).size)
+    wanted = {*edge(start), *(tile_for(*node, start) for node in perfect_nodes(0, start))}
     try:
-        return range_hash(0, size, reader(tiles, size))
-    except TileError as error:
-        raise ForkError(str(error)) from error
+        tree = GrowingTree(start, await reading.tiles(log, wanted))
+        for leaf in await reading.leaves(log, start, size):
+            tree.append(leaf_hash(leaf.data))
+    except (TileError, DamagedError, KeyError) as error:
+        raise ForkError(f"the stored tree is not whole: {error}") from error
+    return tree.root()
 
 
 def _write(file: Path, note: bytes) -> None:

@@ -118,8 +118,8 @@ class Integrator:
         seconds = int(self._clock().timestamp())
         signed = sign_checkpoint(record.origin, tree.size, tree.root(), self._books.signers(record), seconds)
         tiles = [_row(log, tile) for tile in tree.take_full()]
+        await self._guard.keep(record.name, signed)  # first: nobody is ever shown a checkpoint that is not remembered
         await self._writing.integrate(log, old.size, signed, tiles, [_finding(log, leaf) for leaf in leaves])
-        await self._guard.keep(record.name, signed)
         CHECKPOINTS.inc()
         return signed
 
