@@ -8,6 +8,8 @@ from audit_service.store.records import LogRecord
 
 # What a tenant's service accounts may say they are. The rest of them, and nobody else, are jobs.
 _TENANT_KINDS = {"app": "app", "auditor": "auditor"}
+# Who of a tenant's own may read its log: its auditor, and the export that takes the log along for the customer.
+_TENANT_READERS = frozenset({"auditor", "export"})
 
 
 def check_operator(caller: Caller, identity: Identity) -> None:
@@ -20,7 +22,7 @@ def may_read(caller: Caller, log: LogRecord, identity: Identity) -> bool:
     """Tell whether the caller is a reader of this log."""
     if caller.subject == identity.operator or caller.subject in identity.platform_auditors:
         return True
-    return log.kind == "tenant" and caller.namespace == log.namespace and caller.account == "auditor"
+    return log.kind == "tenant" and caller.namespace == log.namespace and caller.account in _TENANT_READERS
 
 
 def check_append(caller: Caller, log: LogRecord, source: Source, identity: Identity) -> None:
