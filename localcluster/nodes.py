@@ -81,13 +81,10 @@ def start_containerd(layout: Layout, processes: Processes, node: Node, pause_ima
     return started
 
 
-def start_kubelet(layout: Layout, processes: Processes, keys: Credentials, node: Node) -> bool:
-    """Start the node's kubelet."""
-    directory = layout.node(node)
-    (directory / "pod-logs").mkdir(exist_ok=True)
+def _kubelet_configuration(layout: Layout, keys: Credentials, node: Node) -> dict[str, object]:
     socket = f"unix://{layout.containerd_socket(node)}"
     pair = keys.kubelets[node.name]
-    configuration = {
+    return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "failCgroupV1": False,
@@ -113,7 +110,7 @@ def start_kubelet(layout: Layout, processes: Processes, keys: Credentials, node:
         "imageGCHighThresholdPercent": 100,
         "imageMaximumGCAge": "0s",
         "resolvConf": "/etc/resolv.conf",
-        "podLogsDir": str(directory / "pod-logs"),
+        "podLogsDir": str(layout.node(node) / "pod-logs"),
         "containerLogMaxSize": "10Mi",
         "containerLogMaxFiles": 3,
         "address": str(node.address),
@@ -123,8 +120,14 @@ def start_kubelet(layout: Layout, processes: Processes, keys: Credentials, node:
         "nodeStatusUpdateFrequency": "5s",
         "nodeLeaseDurationSeconds": 20,
     }
+
+
+def start_kubelet(layout: Layout, processes: Processes, keys: Credentials, node: Node) -> bool:
+    """Start the node's kubelet."""
+    directory = layout.node(node)
+    (directory / "pod-logs").mkdir(exist_ok=True)
     path = directory / "kubelet.json"
-    changed = write(path, json.dumps(configuration, indent=2))
+    changed = write(path, json.dumps(_kubelet_configuration(layout, keys, node), indent=2))
     if changed:
         processes.stop(kubelet_name(node))
     labels = {"topology.kubernetes.io/region": node.region, "topology.kubernetes.io/zone": node.zone}
