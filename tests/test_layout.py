@@ -38,3 +38,10 @@ def test_nothing_committed_names_a_path_of_a_developers_machine():
     needle = "/work" + "/main"
     found = [name for name in listed if (ROOT / name).is_file() and needle.encode() in (ROOT / name).read_bytes()]
     assert not found
+
+
+def test_every_condition_and_reason_is_documented():
+    from tenant_operator.api.reasons import ConditionType, Reason
+
+    text = (ROOT / "docs" / "conditions.md").read_text()
+    assert not [word for word in (*ConditionType, *Reason) if f"`{word}`" not in text]
