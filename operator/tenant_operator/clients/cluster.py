@@ -153,7 +153,11 @@ class KubernetesCluster:
         version = live["metadata"]["resourceVersion"]
         body = {"metadata": {"resourceVersion": version}, "status": {**dropped, **status}}
         path = f"{resource_of(key).path(key)}/status"
-        return self._keep(await self.transport.request("PATCH", path, body, content_type=MERGE, query=_MANAGER))
+        try:
+            return self._keep(await self.transport.request("PATCH", path, body, content_type=MERGE, query=_MANAGER))
+        except Missing:
+            self.store.remove(live)  # its deletion was not seen, as when its CRD went and took the watch along
+            raise
 
     async def post_event(self, about: Manifest, kind: str, reason: str, message: str) -> None:
         """Post a Kubernetes Event (kind Normal or Warning). Events of cluster-scoped objects live in `default`."""
