@@ -131,7 +131,7 @@ def build(settings: Settings, ports: Ports) -> App:
         scrub=Scrub(database, columns, recorder, alerts),
         administration=Administration(database, columns, recorder),
         relay=Relay(database, columns, recorder, ports.audit),
-        watch=DirectoryWatch(database, columns, recorder, ports.directory),
+        watch=DirectoryWatch(database, columns, recorder, ports.directory, rules),
         export=Export(database, columns, recorder, documents, tenant=tenant),
         health=Health(database, ports.keys, ports.audit, ports.directory),
     )

@@ -19,6 +19,7 @@ from tenant_app.storage.migrations import migrate
 from tests.tenant_app.support import people
 from tests.tenant_app.support.certificates import Authority
 from tests.tenant_app.support.fakes import FakeAuditLog, FakeKeys
+from tests.tenant_app.support.ground import configuration, make_roles
 from tests.tenant_app.support.processes import postgres, slapd
 from tests.tenant_app.support.site import Site
 
@@ -57,9 +58,7 @@ def server(ground: Path, authority: Authority) -> Iterator[Server]:
     with postgres(ground / "postgres", pair.cert, pair.key) as (port, data):
         found = Server(port=port, data=data)
         with found.admin() as conn:
-            for role in ("app_owner", "app", "audit_writer"):
-                conn.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), f"{role}-pw"))
-            conn.execute("CREATE DATABASE template_app OWNER app_owner")
+            make_roles(conn)
         yield found
 
 
@@ -73,37 +72,7 @@ def directory(ground: Path, authority: Authority) -> Iterator[tuple[int, int]]:
 @pytest.fixture(scope="session")
 def config(ground: Path, authority: Authority, server: Server, directory: tuple[int, int]) -> dict:
     """The configuration file as the operator would render it, for the template database."""
-    secrets = ground / "secrets"
-    secrets.mkdir()
-    values = {role: f"{role}-pw" for role in ("app", "audit_writer", "app_owner")}
-    values |= {"bindDN": "cn=reader,dc=cloister,dc=local", "bindPassword": "reader-password", "token": "a-token"}
-    for name, value in values.items():
-        (secrets / name).write_text(value + "\n")
-    pair = authority.issue("app.cloister.localhost")
-    roles = {"authors": "author", "reviewers": "reviewer", "approvers": "approver", "publishers": "publisher",
-             "readers": "reader", "administrators": "administrator"}  # fmt: skip
-    return {
-        "tenant": {"id": str(uuid.uuid4()), "name": "acme-pharma", "displayName": "Acme Pharma", "region": "eu-central-1"},
-        "hostname": "localhost",
-        "listen": {"host": "127.0.0.1", "port": 0, "certFile": str(pair.cert), "keyFile": str(pair.key)},
-        "database": {
-            "host": "127.0.0.1", "port": server.port, "name": "template_app", "caFile": str(authority.ca),
-            "app": {"user": "app", "passwordFile": str(secrets / "app")},
-            "auditWriter": {"user": "audit_writer", "passwordFile": str(secrets / "audit_writer")},
-            "owner": {"user": "app_owner", "passwordFile": str(secrets / "app_owner")},
-        },
-        "vault": {"address": "https://127.0.0.1:1", "caFile": str(authority.ca), "authMount": "jwt", "role": "cloister-x-app",
-                  "transitMount": "transit", "key": "cloister-x", "signingKey": "cloister-x-signing",
-                  "tokenFile": str(secrets / "token")},
-        "audit": {"url": "https://127.0.0.1:1", "caFile": str(authority.ca), "log": "tenant-x",
-                  "tokenFile": str(secrets / "token")},
-        "ldap": {"url": f"ldaps://127.0.0.1:{directory[0]}", "startTLS": False, "baseDN": people.BASE, "userAttribute": "uid",
-                 "bindDNFile": str(secrets / "bindDN"), "passwordFile": str(secrets / "bindPassword"),
-                 "caFile": str(authority.ca),
-                 "groups": [{"group": people.group_dn(group), "role": role} for group, role in roles.items()]},
-        "sessions": {"idleSeconds": 900, "absoluteSeconds": 43200, "maxConcurrent": 3},
-        "system": {"image": "localhost/cloister/app@sha256:test", "version": "0.1.0"},
-    }  # fmt: skip
+    return configuration(ground, authority, server.port, directory[0])
 
 
 @pytest.fixture(scope="session")

@@ -108,7 +108,7 @@ async def test_at13_neither_role_of_the_app_can_rewrite_the_trail_or_a_version(
     "statement", ["UPDATE audit_outbox SET result = 'ok'", "DELETE FROM audit_outbox", "DELETE FROM contents"]
 )
 async def test_at13_even_the_owner_meets_the_trigger(site: Site, server, fresh, statement):
-    await site.as_("alice")
+    await (await site.as_("alice")).uploaded()
     with psycopg.connect(
         host="127.0.0.1", port=server.port, user="app_owner", password="app_owner-pw", dbname=fresh.database.name,
         sslmode="require",

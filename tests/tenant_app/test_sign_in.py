@@ -91,6 +91,15 @@ async def test_at47_idle_and_absolute_timeouts_end_a_session(site: Site, server,
     assert reason == ("idle" if column == "last_seen_at" else "absolute")
 
 
+async def test_at47_a_session_that_nobody_comes_back_to_ends_and_is_recorded(site: Site, server, fresh, audit):
+    await site.as_("alice")
+    with server.admin(fresh.database.name) as conn:
+        conn.execute("UPDATE sessions SET last_seen_at = now() - interval '16 minutes'")
+    await site.app.watch.look()
+    await site.app.relay.deliver_all()
+    assert audit.actions()[-1] == "app:session:expire"
+
+
 async def test_at48_a_hundred_sign_ins_at_once_leave_exactly_the_limit(app: factory.App, server, fresh, monkeypatch):
     person = await app.ports.directory.authenticate("alice", people.password("alice"))
 

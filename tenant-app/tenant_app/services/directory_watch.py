@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from tenant_app.adapters.ports import Directory
 from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import SYSTEM, Change, Entry, ObjectRef, Reason
-from tenant_app.domain.identity import Person, SessionEnd
+from tenant_app.domain.identity import Person, SessionEnd, SessionRules
 from tenant_app.errors import AppError
 from tenant_app.services.columns import Columns
 from tenant_app.services.recorder import Recorder
@@ -21,11 +21,14 @@ EVERY_SECONDS = 20.0
 class DirectoryWatch:
     """Asks the directory about everyone who is signed in."""
 
-    def __init__(self, database: Database, columns: Columns, recorder: Recorder, directory: Directory) -> None:
+    def __init__(
+        self, database: Database, columns: Columns, recorder: Recorder, directory: Directory, rules: SessionRules
+    ) -> None:
         self._database = database
         self._columns = columns
         self._recorder = recorder
         self._directory = directory
+        self._rules = rules
 
     async def run(self) -> None:
         """Look at every live person every 20 seconds until cancelled.
@@ -40,8 +43,9 @@ class DirectoryWatch:
             await asyncio.sleep(EVERY_SECONDS)
 
     async def look(self) -> None:
-        """Check everyone once."""
+        """Check everyone once, after ending the sessions whose time is over."""
         await self._columns.ready()
+        await self._expire()
         async with self._database.transaction() as conn:
             live = await people.live_people(conn)
         for sub, roles in live.items():
@@ -50,6 +54,22 @@ class DirectoryWatch:
                 await self._end(sub)
             elif {role.value for role in person.roles} != roles:
                 await self._move(person, roles)
+
+    async def _expire(self) -> None:
+        now = datetime.now(UTC)
+        async with self._database.transaction() as conn:
+            over = await people.expire(conn, now - self._rules.idle, now - self._rules.absolute, now)
+            entries = [
+                Entry(
+                    action=Action.SESSION_EXPIRED,
+                    actor=SYSTEM,
+                    object=ObjectRef(type="Session", id=bytes(row["id_hash"]).hex()[:16]),
+                    changes=(Change(path="/person", old=row["sub"]),),
+                    reason=Reason(code=row["end_reason"]),
+                )
+                for row in over
+            ]
+            await self._recorder.with_change(conn, *entries)
 
     async def _end(self, sub: str) -> None:
         async with self._database.transaction() as conn:

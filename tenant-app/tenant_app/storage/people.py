@@ -91,6 +91,18 @@ async def end_all(conn: Conn, sub: str, reason: SessionEnd, now: datetime) -> in
     return cursor.rowcount
 
 
+async def expire(conn: Conn, idle_before: datetime, absolute_before: datetime, now: datetime) -> list[Row]:
+    """End every session whose time is over though nobody came back to hear it; return sub, id_hash and end_reason of each."""
+    cursor = await conn.execute(
+        "UPDATE sessions SET ended_at = %(now)s,"
+        " end_reason = CASE WHEN signed_in_at <= %(absolute)s THEN 'absolute' ELSE 'idle' END"
+        " WHERE ended_at IS NULL AND (last_seen_at <= %(idle)s OR signed_in_at <= %(absolute)s)"
+        " RETURNING sub, id_hash, end_reason",
+        {"now": now, "idle": idle_before, "absolute": absolute_before},
+    )
+    return await cursor.fetchall()
+
+
 async def live_people(conn: Conn) -> dict[str, frozenset[str]]:
     """Return everyone with a live session, with the roles that their sessions carry."""
     cursor = await conn.execute("SELECT sub, roles FROM sessions WHERE ended_at IS NULL")

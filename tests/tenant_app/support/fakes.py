@@ -17,8 +17,8 @@ from tenant_app.errors import AuditAway, VaultAway, VaultRefused
 class FakeKeys:
     """Wraps under a key that lives in this object, as Vault's transit engine would."""
 
-    def __init__(self) -> None:
-        self._key = AESGCM(os.urandom(32))
+    def __init__(self, key: bytes | None = None) -> None:
+        self._key = AESGCM(key or os.urandom(32))
         self._signing = Ed25519PrivateKey.generate()
         self.away = False
         self.calls = 0
