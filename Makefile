@@ -59,7 +59,7 @@ type: init ## Types
 	@$(BIN)/mypy
 
 unit: init ## Tests that need no cluster
-	@$(BIN)/pytest -q -m "not cluster and not e2e"
+	@$(BIN)/python -m tools.check unit
 
 crds: init ## Generate crds/ from the models
 	@$(BIN)/python -m tenant_operator.api.crd crds

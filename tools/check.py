@@ -55,8 +55,14 @@ def types() -> None:
         run([_tool("mypy")])
 
 
+def binaries() -> None:
+    """Vault, versitygw and what else tests and cluster run: compiled once a machine."""
+    with step("the programs that tests and cluster run (compiled once a machine, about twenty minutes on two cores)"):
+        run([sys.executable, "-m", "localcluster", "build"])
+
+
 def fast_tests() -> None:
-    """Tests that need no cluster."""
+    """Tests that need no cluster, only real servers of their own."""
     with step("tests without a cluster"):
         run([_tool("pytest"), "-m", "not cluster and not e2e", "--durations=10"])
 
@@ -71,8 +77,9 @@ def cluster_tests() -> None:
 
 _SUITES: dict[str, tuple[Callable[[], None], ...]] = {
     "lint": (lint,),
-    "fast": (lint, types, fast_tests),
-    "test": (lint, types, fast_tests, cluster_tests),
+    "fast": (lint, types, binaries, fast_tests),
+    "unit": (binaries, fast_tests),
+    "test": (lint, types, binaries, fast_tests, cluster_tests),
 }
 
 
