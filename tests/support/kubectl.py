@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
@@ -37,3 +39,27 @@ def exists(*args: str) -> bool:
             return False
         raise
     return True
+
+
+def get(*args: str) -> dict[str, Any]:
+    """Return what `kubectl get ARGS -o json` finds. Raises KubectlError when it is not there."""
+    found: dict[str, Any] = json.loads(kubectl("get", *args, "-o", "json"))
+    return found
+
+
+@contextmanager
+def forwarded(namespace: str, target: str, port: int) -> Iterator[int]:
+    """Have a port of this machine that leads to a pod or Service, through the API server and the kubelet."""
+    command = ["kubectl", "--kubeconfig", KUBECONFIG, "-n", namespace, "port-forward", target, f":{port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stdout.readline() if process.stdout else ""
+            match = re.match(r"Forwarding from 127\.0\.0\.1:(\d+)", line)
+            if match is None:
+                process.terminate()
+                raise KubectlError(
+                    f"no way to {target} in {namespace}: {process.stderr.read() if process.stderr else line}"
+                )
+            yield int(match[1])
+        finally:
+            process.terminate()
