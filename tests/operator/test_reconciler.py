@@ -185,6 +185,7 @@ async def test_audit_away_means_no_change_and_a_condition_and_it_resumes(world):
         ({"backup": {"timeZone": "Mars/Olympus"}}, Reason.INVALID_SCHEDULE),
         ({"network": {"ingressFrom": [{"cidr": "10.0.0.1/8"}]}}, Reason.INVALID_SPEC),
         ({"hostname": 7}, Reason.INVALID_SPEC),
+        ({"database": {"storage": "900Ti"}}, Reason.INVALID_SPEC),
     ],
     ids=[
         "unknown region",
@@ -193,6 +194,7 @@ async def test_audit_away_means_no_change_and_a_condition_and_it_resumes(world):
         "unknown time zone",
         "a CIDR with host bits",
         "a wrong type",
+        "more storage than the class offers",
     ],
 )
 async def test_what_cannot_work_is_said_and_nothing_is_made(world, spec, reason):
@@ -304,3 +306,31 @@ async def test_killed_at_any_write_it_converges_and_nothing_is_there_twice():
         assert set(world.children()) == set(expected), f"killed instead of write {point}"
         creates = [w for w in world.cluster.writes if w.startswith("create")]
         assert len(creates) == len(set(creates)), f"killed instead of write {point}"
+
+
+async def test_raised_credentials_reach_every_role_secret_and_pod(world):
+    world.apply_tenant()
+    await world.settle()
+    before = {key: item["data"] for key, item in world.children().items() if key.kind == "Secret"}
+    pod = world.cluster.get(ObjectKey("apps/v1", "Deployment", "tenant-acme-pharma", "app"))["spec"]["template"][
+        "metadata"
+    ]["annotations"]
+    for system in world.systems.values():
+        system.ensured.clear()
+    world.apply_tenant(credentials={"epoch": 1})
+    await world.settle()
+    roles = {key.name for key in world.systems["postgres"].ensured if key.kind == "role"}
+    assert roles == {"app_owner", "app", "audit_writer", "backup"}
+    assert [key.kind for key in world.systems["objectstore"].ensured] == ["bucket-user"]
+    after = {key: item["data"] for key, item in world.children().items() if key.kind == "Secret"}
+    changed = {key.name for key in before if before[key] != after[key]}
+    assert changed == {
+        "database-superuser",
+        "database-owner",
+        "database-app",
+        "database-audit-writer",
+        "database-backup",
+        "objectstore",
+    }
+    deployment = world.cluster.get(ObjectKey("apps/v1", "Deployment", "tenant-acme-pharma", "app"))
+    assert deployment["spec"]["template"]["metadata"]["annotations"] != pod

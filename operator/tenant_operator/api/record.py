@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tenant_operator.api.common import ApiModel, Condition
+from tenant_operator.api.common import ApiModel
 from tenant_operator.api.tenant import InventoryItem
 
 RecordState = Literal["Live", "Retained", "Destroyed"]
@@ -33,5 +33,4 @@ class TenantRecordSpec(ApiModel):
 class TenantRecordStatus(ApiModel):
     """What was last observed."""
 
-    conditions: list[Condition] = Field(default_factory=list)
     inventory: list[InventoryItem] = Field(default_factory=list)

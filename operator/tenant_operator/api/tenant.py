@@ -111,6 +111,25 @@ class Database(ApiModel):
     storage: Quantity | None = Field(default=None, description="Volume size; the class's default when absent.")
 
 
+class Credentials(ApiModel):
+    """Passwords and keys that Cloister hands out inside the tenant's stack."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                cel("self.epoch >= oldSelf.epoch", "an epoch is raised, never lowered: an old password stays old")
+            ]
+        }
+    )
+
+    epoch: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="Raise it by one to give every database role and the bucket's user a new password.",
+    )
+
+
 class Encryption(ApiModel):
     """The tenant's key in Vault."""
 
@@ -205,6 +224,7 @@ class TenantSpec(ApiModel):
     app: App = Field(default_factory=App)
     sessions: Sessions = Field(default_factory=Sessions)
     database: Database = Field(default_factory=Database)
+    credentials: Credentials = Field(default_factory=Credentials)
     encryption: Encryption = Field(default_factory=Encryption)
     backup: Backup = Field(default_factory=Backup)
     network: Network = Field(default_factory=Network)

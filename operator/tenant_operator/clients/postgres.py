@@ -25,7 +25,7 @@ from tenant_operator.clients.postgres_calls import (
     read_role,
 )
 from tenant_operator.errors import CloisterError, Refused, Retryable
-from tenant_operator.stack.database import EPOCH, PORT, SUPERUSER
+from tenant_operator.stack.database import PORT, SUPERUSER
 from tenant_operator.stack.part import Context, External, ExternalKey
 
 T = TypeVar("T")
@@ -155,7 +155,7 @@ class Postgres:
             port=where.port,
             dbname="postgres",
             user=SUPERUSER,
-            password=ctx.derive.password(ctx.names.id, SUPERUSER, EPOCH),
+            password=ctx.derive.password(ctx.names.id, SUPERUSER, ctx.spec.credentials.epoch),
             sslmode="verify-full",
             sslrootcert=str(self._ca_file(ctx.derive.ca.certificate)),
             channel_binding="require",

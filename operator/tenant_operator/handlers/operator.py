@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -163,6 +164,7 @@ class Operator:
         announced = False
         while True:
             self.heard_audit(await self.recorder.alive())
+            self._count_tenants()
             if self.audit_up and not announced:
                 try:
                     await self.recorder.note(PLATFORM_LOG, self.begun)
@@ -170,6 +172,12 @@ class Operator:
                 except CloisterError as error:
                     _log.warning("the start could not be recorded yet: %s", error.message)
             await asyncio.sleep(_AUDIT_PING_SECONDS if self.audit_up and announced else 1.0)
+
+    def _count_tenants(self) -> None:
+        phases = Counter((item.get("status") or {}).get("phase", "New") for item in self.cluster.list("Tenant"))
+        metrics.TENANTS.clear()
+        for phase, count in phases.items():
+            metrics.TENANTS.labels(phase).set(count)
 
     def heard_audit(self, up: bool) -> None:  # noqa: FBT001 - a callback of one flag
         """Note whether the audit service answers; all tenants say so at once when that changes."""

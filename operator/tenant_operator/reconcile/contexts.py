@@ -14,6 +14,7 @@ from tenant_operator.api.tenant import TenantSpec
 from tenant_operator.api.tenant_class import TenantClassSpec
 from tenant_operator.ports import Clock, Cluster
 from tenant_operator.reconcile import preflight
+from tenant_operator.stack.database import storage_error
 from tenant_operator.stack.derive import Deriver
 from tenant_operator.stack.part import Context, Finding, Manifest, ObjectKey, Platform
 
@@ -83,7 +84,7 @@ class Contexts:
             and (wrong := preflight.bind_secret(names.tenant, spec, self.home.secret(bind_name), self.home.namespace))
         ):
             raise NotReadyError(wrong)
-        return Context(
+        ctx = Context(
             names=names,
             generation=generation,
             spec=spec,
@@ -99,6 +100,9 @@ class Contexts:
             running=running,
             bind_secret=self.home.secret_values(bind_name) or {},
         )
+        if error := storage_error(ctx):
+            raise NotReadyError(preflight.stalled(Reason.INVALID_SPEC, f"spec.database.storage: {error}"))
+        return ctx
 
     def _region(self, spec: TenantSpec) -> RegionSpec:
         found = self.cluster.get(ObjectKey(API_VERSION, "Region", "", spec.region))

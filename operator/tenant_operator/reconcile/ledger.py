@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,6 +113,11 @@ class Ledger:
             kept = await self.cluster.apply(self._applied(record, lastSpec=dict(spec)))
             act.done()
         return kept
+
+    async def keep_inventory(self, record: Manifest, inventory: Sequence[Mapping[str, Any]]) -> None:
+        """Say in the record where the tenant's bytes lie: it outlives the Tenant. An observation, not a change of the stack."""
+        if (record.get("status") or {}).get("inventory") != inventory:
+            await self.cluster.write_status(record, {"inventory": list(inventory)})
 
     async def move(self, record: Manifest, state: RecordState, why: str) -> Manifest:
         """Bring a record into another state."""

@@ -151,6 +151,9 @@ class Reconciler:
         findings += [self._drift(result), self._audit()]
         fresh = self.cluster.get(ObjectKey.of(live)) or live
         verdict = await self._say(fresh, ctx, findings, seen=seen, busy=bool(todo.steps) and not todo.troubles)
+        record = self.ledger.find(ctx.names.tenant)
+        if record and verdict.ready:
+            await self.ledger.keep_inventory(record, self._inventory(ctx, seen))
         if result.failures:
             return await self._retry_after(ctx.names.tenant, result)
         if todo.steps:
@@ -185,6 +188,9 @@ class Reconciler:
             kind, "False", Reason.AUDIT_UNAVAILABLE, "the audit service does not answer: nothing will be changed"
         )
 
+    def _inventory(self, ctx: Context, seen: Observed) -> list[dict[str, Any]]:
+        return [item.manifest() for part in self.parts for item in part.inventory(ctx, seen)]
+
     async def _say(
         self,
         live: Manifest,
@@ -211,7 +217,7 @@ class Reconciler:
                 "id": ctx.names.id,
                 "namespace": ctx.namespace,
                 "url": f"https://{ctx.spec.hostname}",
-                "inventory": [item.manifest() for part in self.parts for item in part.inventory(ctx, seen)],
+                "inventory": self._inventory(ctx, seen),
             }
         if wanted != before:
             await self.cluster.write_status(live, wanted)

@@ -191,7 +191,8 @@ def _pod(ctx: Context) -> Manifest:
 
 def _deployment(ctx: Context) -> Manifest:
     labels = ctx.names.labels(NAME, "app")
-    rolled = digest([item.get("data") for item in _configuration(ctx)])
+    # Raised credentials replace the pods too: they hold connections that were opened with the old password.
+    rolled = digest([ctx.spec.credentials.epoch, *(item.get("data") for item in _configuration(ctx))])
     return obj(
         "apps/v1",
         "Deployment",

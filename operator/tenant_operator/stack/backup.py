@@ -37,7 +37,6 @@ from tenant_operator.stack.render import (
 
 __all__ = [
     "ACTIONS",
-    "EPOCH",
     "NAME",
     "bucket_present",
     "checks",
@@ -50,8 +49,6 @@ __all__ = [
 ]
 
 NAME = "backup"
-EPOCH = 0
-"""The generation of the bucket user's secret key."""
 ACTIONS = (
     "s3:AbortMultipartUpload",
     "s3:DeleteObjectVersion",
@@ -74,7 +71,7 @@ _CONFIG = "/etc/cloister/backup"
 
 def secret_key(ctx: Context) -> str:
     """Return the secret key of the tenant's object storage user."""
-    return ctx.derive.password(ctx.names.id, "objectstore", EPOCH)
+    return ctx.derive.password(ctx.names.id, "objectstore", ctx.spec.credentials.epoch)
 
 
 def desired(ctx: Context) -> Sequence[Resource]:
@@ -107,7 +104,7 @@ def _externals(ctx: Context) -> list[External]:
         ),
         External(
             ExternalKey("objectstore", "bucket-user", bucket),
-            {"bucket": bucket, "actions": list(ACTIONS), "secretEpoch": EPOCH},
+            {"bucket": bucket, "actions": list(ACTIONS), "secretEpoch": ctx.spec.credentials.epoch},
             _WAVE_FILES,
             gate=bucket_made,
             secret={"secretKey": secret_key(ctx)},

@@ -6,7 +6,7 @@ from typing import Any
 from tenant_operator.api.tenant import InventoryItem
 from tenant_operator.stack.database_checks import checks, database_ready, provisioned, volume_region
 from tenant_operator.stack.database_config import DATABASE, PORT, storage_error
-from tenant_operator.stack.database_objects import EPOCH, NAME, SUPERUSER, files, server
+from tenant_operator.stack.database_objects import NAME, SUPERUSER, files, server
 from tenant_operator.stack.part import (
     Context,
     Desired,
@@ -21,7 +21,6 @@ from tenant_operator.stack.part import (
 
 __all__ = [
     "DATABASE",
-    "EPOCH",
     "NAME",
     "PORT",
     "ROLES",
@@ -64,10 +63,10 @@ def _role(ctx: Context, role: str) -> External:
     spec = {"login": True, "superuser": False, "createDatabase": False, "createRole": False, "bypassRowSecurity": False}
     return External(
         ExternalKey("postgres", "role", role),
-        {**spec, **ROLES[role], "passwordEpoch": EPOCH},
+        {**spec, **ROLES[role], "passwordEpoch": ctx.spec.credentials.epoch},
         _WAVE_ROLES,
         gate=database_ready,
-        secret={"password": ctx.derive.password(ctx.names.id, role, EPOCH)},
+        secret={"password": ctx.derive.password(ctx.names.id, role, ctx.spec.credentials.epoch)},
     )
 
 

@@ -10,7 +10,6 @@ from tenant_operator.stack.part import Context, Manifest
 from tenant_operator.stack.text import digest
 
 NAME = "database"
-EPOCH = 0
 """The generation of the roles' passwords: another one is another password for each role, in Secrets and server alike."""
 SUPERUSER = "postgres"
 _SECRETS: Mapping[str, str] = {
@@ -58,7 +57,7 @@ def _credentials(ctx: Context) -> list[Manifest]:
     return [
         render.secret(
             _meta(ctx, name),
-            {"username": role, "password": ctx.derive.password(ctx.names.id, role, EPOCH)},
+            {"username": role, "password": ctx.derive.password(ctx.names.id, role, ctx.spec.credentials.epoch)},
             "kubernetes.io/basic-auth",
         )
         for name, role in _SECRETS.items()
