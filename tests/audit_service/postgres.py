@@ -58,19 +58,22 @@ class Postgres:
             file.write(f"{SETTINGS}port = {self.port}\nfsync = {'on' if self.fsync else 'off'}\n")
 
     def start(self) -> None:
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [BIN / "postgres", "-D", self.data], stdout=log, stderr=log, **self._as_user()
-            )
-        for _ in range(600):
-            ready = subprocess.run(
-                [BIN / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False, capture_output=True
-            )
-            if ready.returncode == 0:
-                return
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.05)
+        """Start and wait until it answers. After a crash the dead server's children may hold its memory for moments."""
+        for _ in range(50):
+            with (self.folder / "log").open("ab") as log:
+                self.process = subprocess.Popen(
+                    [BIN / "postgres", "-D", self.data], stdout=log, stderr=log, **self._as_user()
+                )
+            while self.process.poll() is None:
+                ready = subprocess.run(
+                    [BIN / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)],
+                    check=False,
+                    capture_output=True,
+                )
+                if ready.returncode == 0:
+                    return
+                time.sleep(0.05)
+            time.sleep(0.2)
         raise RuntimeError((self.folder / "log").read_text()[-2000:])
 
     def stop(self, signal_name: str = "INT") -> None:
@@ -83,15 +86,6 @@ class Postgres:
             self.process.send_signal(2)
         self.process.wait(30)
         self.process = None
-        if signal_name == "KILL":  # the children notice within moments; the next start needs them gone
-            self._wait_for_children()
-
-    def _wait_for_children(self) -> None:
-        marker = str(self.data)
-        for _ in range(200):
-            if not any(marker in _command_line(each) for each in Path("/proc").glob("[0-9]*")) and _is_free(self.port):
-                break
-            time.sleep(0.05)
 
     def destroy(self) -> None:
         self.stop()
@@ -111,18 +105,6 @@ class Postgres:
 
     def _run(self, command: list[object]) -> None:
         subprocess.run([str(each) for each in command], check=True, capture_output=True, **self._as_user())
-
-
-def _command_line(process: Path) -> str:
-    try:
-        return (process / "cmdline").read_text()
-    except OSError:
-        return ""
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def free_port() -> int:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from audit_service.http import entries, logs, probes, proofs
+from audit_service.http import entries, erasures, logs, probes, proofs
 from audit_service.http.append import AppendEndpoint
 from audit_service.http.errors import ApiError, handle
 from audit_service.http.state import State
@@ -22,6 +22,7 @@ def build(state: State) -> Starlette:
     routes = [
         Route(f"{_LOG}/entries", AppendEndpoint(), methods=["POST"]),
         Route(f"{_LOG}/entries", entries.list_entries, methods=["GET"]),
+        Route(f"{_LOG}/erasures", erasures.erase, methods=["POST"]),
         Route(f"{_LOG}/checkpoint", proofs.get_checkpoint),
         Route(f"{_LOG}/tile/{{path:path}}", proofs.get_tile),
         Route(f"{_LOG}/proof", proofs.get_proof),

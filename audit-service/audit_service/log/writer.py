@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
@@ -83,6 +83,8 @@ class Writer:
                 await asyncio.sleep(_REFUSED)
             except (StoreError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 _log.warning("not the writer: %s: %s", type(error).__name__, error)
+            except Exception:
+                _log.exception("not the writer any more, for a reason nobody thought of; trying again")
             await asyncio.sleep(_RETRY)
 
     @contextlib.asynccontextmanager
@@ -111,8 +113,11 @@ class Writer:
                 self._desk = desk
                 WRITER.set(1)
                 _log.info("this process is the writer, fence %d", fence)
-        except* (StoreError, BusyError) as errors:
-            raise FencedError(str(errors.exceptions[0])) from errors
+        except BaseExceptionGroup as errors:
+            expected, other = errors.split((StoreError, BusyError, OSError))
+            if expected is None or other is not None:
+                raise
+            raise FencedError("; ".join(sorted({str(each) for each in _single(expected)}))) from errors
         finally:
             self._desk = None
             WRITER.set(0)
@@ -162,6 +167,15 @@ class Writer:
                     await desk.own.append(platform, checkpoint_recorded(name, self._settings.origin(name), signed))
                     recorded[name] = signed.size
             await asyncio.sleep(self._settings.pace.record_seconds)
+
+
+def _single(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Yield the exceptions in a group, however deep."""
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from _single(each)
+        else:
+            yield each
 
 
 async def _wait_for_lease(connection: asyncpg.Connection) -> int:
