@@ -13,8 +13,8 @@ help: ## List what can be asked for
 
 ## ---- the two commands ------------------------------------------------------------------------------------------------
 .PHONY: demo test down
-demo: init ## Bring up the local cluster, install Cloister, onboard the example tenants
-	@$(BIN)/python -m tools.demo
+demo: init ## Local cluster, Cloister, two tenants Ready (CLUSTER=kubeconfig VALUES=file: on your own cluster)
+	@VALUES="$(VALUES)" $(BIN)/python -m tools.demo $(if $(filter kubeconfig,$(CLUSTER)),--own-cluster)
 
 test: init ## Everything: lint, types, import rules, unit, cluster and end-to-end tests
 	@$(BIN)/python -m tools.check test
@@ -49,8 +49,8 @@ cluster: init ## Only the local cluster
 images: init ## Only the images
 	@$(BIN)/python -m localcluster images
 
-install: init ## Install Cloister into the cluster that KUBECONFIG names (see README)
-	@$(BIN)/python -m tools.demo --install-only
+install: init ## Install Cloister into the cluster that KUBECONFIG names, with VALUES=file
+	@VALUES="$(VALUES)" $(BIN)/python -m tools.demo --own-cluster --install-only
 
 lint: init ## Style, import rules, generated files, the lock
 	@$(BIN)/python -m tools.check lint

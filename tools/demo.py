@@ -5,6 +5,9 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
+
+import yaml
 
 from tools.console import ROOT, StepError, fail, run, say, step
 from tools.install import install, local_values
@@ -37,6 +40,18 @@ def local_cluster() -> dict[str, str]:
     return env
 
 
+def own_cluster() -> dict[str, str]:
+    """Install Cloister in the cluster that KUBECONFIG names, with the values that VALUES names."""
+    env = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}
+    if not env.get("VALUES"):
+        raise StepError(
+            "VALUES must name a file with the chart's values for your cluster (see charts/cloister/values.yaml)"
+        )
+    with step(f"Cloister, by Helm, in the cluster of {env.get('KUBECONFIG', '~/.kube/config')}"):
+        install(yaml.safe_load(Path(env["VALUES"]).read_text()), env)
+    return env
+
+
 def onboard(env: dict[str, str]) -> None:
     """Apply the examples and wait until both tenants are Ready."""
     with step("two regions, two classes, two tenants"):
@@ -47,11 +62,13 @@ def onboard(env: dict[str, str]) -> None:
             run(["cloister", "wait", name, "--timeout", "300"], env=env)
 
 
-def tell(env: dict[str, str]) -> None:
+def tell(env: dict[str, str], *, local: bool) -> None:
     """Show what there is and what to try."""
     say()
     run(["kubectl", "get", "tenants"], env=env)
     say()
+    if not local:
+        return
     run([sys.executable, "-m", "localcluster", "people"], env=env)
     say(
         """
@@ -72,18 +89,16 @@ def tell(env: dict[str, str]) -> None:
 def main() -> int:
     """Run the demo."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--install-only", action="store_true", help="install into the cluster that KUBECONFIG names")
-    parser.add_argument("--values", help="with --install-only: a file with the chart's values, as JSON")
+    parser.add_argument("--own-cluster", action="store_true", help="use the cluster that KUBECONFIG names, with VALUES")
+    parser.add_argument("--install-only", action="store_true", help="onboard nobody")
     arguments = parser.parse_args()
     started = time.monotonic()
     try:
+        env = own_cluster() if arguments.own_cluster else local_cluster()
         if arguments.install_only:
-            values = json.loads(open(arguments.values).read()) if arguments.values else {}  # noqa: PTH123, SIM115 - short-lived
-            install(values, dict(os.environ))
             return 0
-        env = local_cluster()
         onboard(env)
-        tell(env)
+        tell(env, local=not arguments.own_cluster)
     except StepError as error:
         return fail(error)
     say(f"Ready after {time.monotonic() - started:.0f} s.")

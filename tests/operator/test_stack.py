@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -118,6 +119,14 @@ def test_each_part_answers_the_five_questions_for_an_empty_world():
         list(part.teardown(ctx))
         list(part.inventory(ctx, seen))
         list(part.proof(ctx, seen))
+
+
+def test_an_issuer_replaces_our_own_certificate_for_the_hostname():
+    ctx = context()
+    named = replace(ctx, platform=replace(ctx.platform, cert_manager_issuer="letsencrypt"))
+    kinds = {(m["kind"], m["metadata"]["name"]): m for m in manifests(named)}
+    assert ("Secret", "app-tls") not in kinds
+    assert kinds["Certificate", "app-tls"]["spec"]["issuerRef"]["name"] == "letsencrypt"
 
 
 def test_network_policies_name_only_what_is_needed():

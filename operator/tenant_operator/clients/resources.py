@@ -61,9 +61,12 @@ PLACES: tuple[Resource, ...] = (
 OURS: tuple[Resource, ...] = tuple(Resource(API_VERSION, kind.kind, kind.plural, namespaced=False) for kind in KINDS)
 """Our own kinds: kopf feeds these."""
 
+CERTIFICATE = Resource("cert-manager.io/v1", "Certificate", "certificates", namespaced=True)
+"""Watched only where the chart names an issuer: the kind is cert-manager's, which need not be installed."""
+
 _EVENT = Resource("v1", "Event", "events", namespaced=True)
 BY_KIND: dict[tuple[str, str], Resource] = {
-    (item.api_version, item.kind): item for item in (*CHILDREN, *PLACES, *OURS, _EVENT)
+    (item.api_version, item.kind): item for item in (*CHILDREN, *PLACES, *OURS, CERTIFICATE, _EVENT)
 }
 
 

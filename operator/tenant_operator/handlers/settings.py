@@ -47,6 +47,7 @@ class OperatorConfig(ApiModel):
             dns=MappingProxyType(dict(self.dns)),
             image_pull_policy=self.image_pull_policy,
             ingress_class=self.ingress_class,
+            cert_manager_issuer=self.cert_manager_issuer,
             extra_ingress_cidrs=tuple(self.extra_ingress_cidrs),
         )
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from tenant_operator.clients.audit import AuditRecorder
 from tenant_operator.clients.cluster import KubernetesCluster
-from tenant_operator.clients.resources import CHILDREN, PLACES, Resource
+from tenant_operator.clients.resources import CERTIFICATE, CHILDREN, PLACES, Resource
 from tenant_operator.clients.store import Store
 from tenant_operator.clients.transport import Transport
 from tenant_operator.clients.watches import Watch, Watches
@@ -73,7 +73,8 @@ async def build(config: OperatorConfig, pod: Pod) -> Operator:
     )
     reconciler.audit_alive = lambda: operator.audit_up
     recorder.heard = operator.heard_audit
-    operator.watches = Watches(transport, cluster.store, CHILDREN, PLACES, operator.child_changed)
+    children = (*CHILDREN, CERTIFICATE) if config.cert_manager_issuer else CHILDREN
+    operator.watches = Watches(transport, cluster.store, children, PLACES, operator.child_changed)
     operator.home_watches = [
         Watch(
             transport,

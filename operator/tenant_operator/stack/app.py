@@ -116,10 +116,6 @@ def config(ctx: Context) -> dict[str, Any]:
 
 
 def _configuration(ctx: Context) -> list[Manifest]:
-    serving = ctx.derive.certificate(
-        f"app/{ctx.names.id}", (ctx.spec.hostname, ctx.names.service_host("app"), "localhost"), ctx.now
-    )
-    tls = {"tls.crt": serving.certificate, "tls.key": serving.key, "ca.crt": ctx.derive.ca.certificate}
     bind = ctx.bind_secret
     directory = {
         "bindDN": bind.get("bindDN", ""),
@@ -128,11 +124,31 @@ def _configuration(ctx: Context) -> list[Manifest]:
     }
     trust = {"platform.crt": ctx.derive.ca.certificate, "vault.crt": ctx.platform.vault_ca}
     return [
-        secret(meta(ctx, NAME, "app-tls"), tls, "kubernetes.io/tls"),
+        _certificate(ctx),
         secret(meta(ctx, NAME, "directory"), directory),
         obj("v1", "ConfigMap", meta(ctx, NAME, "trust"), data=trust),
         obj("v1", "ConfigMap", meta(ctx, NAME, "app-config"), data={"config.json": _text(config(ctx))}),
     ]
+
+
+def _certificate(ctx: Context) -> Manifest:
+    """Return the Secret `app-tls` from our own authority, or the request that makes cert-manager fill it (DESIGN §5)."""
+    hosts = (ctx.spec.hostname, ctx.names.service_host("app"), "localhost")
+    if ctx.platform.cert_manager_issuer:
+        spec = {
+            "secretName": "app-tls",
+            "dnsNames": [ctx.spec.hostname],
+            "issuerRef": {
+                "group": "cert-manager.io",
+                "kind": "ClusterIssuer",
+                "name": ctx.platform.cert_manager_issuer,
+            },
+            "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
+        }
+        return obj("cert-manager.io/v1", "Certificate", meta(ctx, NAME, "app-tls"), spec=spec)
+    serving = ctx.derive.certificate(f"app/{ctx.names.id}", hosts, ctx.now)
+    tls = {"tls.crt": serving.certificate, "tls.key": serving.key, "ca.crt": ctx.derive.ca.certificate}
+    return secret(meta(ctx, NAME, "app-tls"), tls, "kubernetes.io/tls")
 
 
 def _text(value: dict[str, Any]) -> str:

@@ -79,6 +79,7 @@ class Platform:
     dns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({"k8s-app": "kube-dns"}))
     image_pull_policy: str = "IfNotPresent"
     ingress_class: str | None = None
+    cert_manager_issuer: str | None = None
     extra_ingress_cidrs: tuple[str, ...] = ()
     vault_ca: str = ""
     object_store_ca: str = ""
