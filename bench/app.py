@@ -74,7 +74,8 @@ async def fill(app: factory.App, count: int, sub: str) -> None:
                     "reference": "",
                 }
                 await copy.write_row((key, app.columns.seal(words, "documents", str(key)), "2026-01-01T00:00:00Z", sub))
-        statement = "COPY versions (document, number, sha256, size, sealed_size, media_type, sealed, wrapped_key, created_at, created_by) FROM STDIN"
+        columns = "document, number, sha256, size, sealed_size, media_type, sealed, wrapped_key, created_at, created_by"
+        statement = f"COPY versions ({columns}) FROM STDIN"
         async with cursor.copy(statement) as copy:
             for key, number in rows:
                 sealed = app.columns.seal(

@@ -1,11 +1,14 @@
 """Documents, versions and their sealed contents. Rows go in whole and are never rewritten."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from tenant_app.storage.database import Conn, Row
 
+# Rows that are opened before other requests get their turn.
+_BATCH = 200
 _LATEST = (
     "SELECT d.id, d.number, d.sealed, d.created_at, d.created_by, d.retention_class, d.retain_until, d.held_at,"
     " d.disposed_at, v.number AS version, v.sha256, v.size, v.sealed_size,"
@@ -145,27 +148,26 @@ async def altered(conn: Conn, after: tuple[UUID, int], limit: int) -> tuple[list
     return [row for row in rows if not row["same"]], place
 
 
-async def words_since(conn: Conn, since: datetime) -> list[Row]:
-    """Return what is searched in of every version and remark made since: kind, document, sealed, and its other key."""
-    cursor = await conn.execute(
-        "SELECT 'document' AS what, d.id AS document, d.number AS key, d.sealed, v.created_at AS at FROM documents d"
-        " JOIN versions v ON v.document = d.id WHERE v.created_at >= %(since)s"
-        " UNION ALL SELECT 'version', v.document, v.number, v.sealed, v.created_at FROM versions v"
-        " WHERE v.created_at >= %(since)s",
-        {"since": since},
-    )
-    return await cursor.fetchall()
+async def words_since(conn: Conn, since: datetime) -> AsyncIterator[list[Row]]:
+    """Yield, in batches, what is searched in of everything made since: what, document, number, key, sealed.
+
+    `what` is document, version or annotation, `number` the document's human one, `key` what else the sealed value is bound to.
+    """
+    async with conn.cursor(name="words") as cursor:
+        await cursor.execute(
+            "SELECT 'document' AS what, d.id AS document, d.number, '' AS key, d.sealed FROM documents d"
+            " WHERE d.created_at >= %(since)s"
+            " UNION ALL SELECT 'version', v.document, d.number, v.number::text, v.sealed FROM versions v"
+            " JOIN documents d ON d.id = v.document WHERE v.created_at >= %(since)s"
+            " UNION ALL SELECT 'annotation', a.document, d.number, a.id::text, a.sealed FROM annotations a"
+            " JOIN documents d ON d.id = a.document WHERE a.created_at >= %(since)s",
+            {"since": since},
+        )
+        while rows := await cursor.fetchmany(_BATCH):
+            yield rows
 
 
-async def remarks_since(conn: Conn, since: datetime) -> list[Row]:
-    """Return remarks made since: id, document, sealed, at."""
-    cursor = await conn.execute(
-        "SELECT id, document, sealed, created_at AS at FROM annotations WHERE created_at >= %s", (since,)
-    )
-    return await cursor.fetchall()
-
-
-async def find_many(conn: Conn, documents: list[UUID]) -> list[Row]:
-    """Return documents with their newest versions, newest first."""
-    cursor = await conn.execute(f"{_LATEST} WHERE d.id = ANY(%s) ORDER BY d.number DESC", (documents,))
+async def find_many(conn: Conn, numbers: list[int]) -> list[Row]:
+    """Return documents by human number with their newest versions, newest first."""
+    cursor = await conn.execute(f"{_LATEST} WHERE d.number = ANY(%s) ORDER BY d.number DESC", (numbers,))
     return await cursor.fetchall()

@@ -49,7 +49,7 @@ def create(app: App) -> Starlette:
     @asynccontextmanager
     async def lifespan(_web: Starlette) -> AsyncIterator[None]:
         await app.database.open()
-        loops = (app.relay.run(), app.watch.run(), app.alerts.run(), app.scrub.run())
+        loops = (app.relay.run(), app.watch.run(), app.alerts.run(), app.scrub.run(), app.search.warm())
         work = [asyncio.create_task(loop) for loop in loops]
         try:
             yield

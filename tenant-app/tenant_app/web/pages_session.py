@@ -47,7 +47,6 @@ async def sign_out(visit: Visit) -> Response:
     await visit.app.sessions.sign_out(visit.caller.session, visit.client.request)
     response = RedirectResponse("/sign-in?why=out", _SEE_OTHER)
     response.delete_cookie(SESSION_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
-    response.headers["Clear-Site-Data"] = '"cache"'
     return response
 
 
