@@ -334,3 +334,21 @@ async def test_raised_credentials_reach_every_role_secret_and_pod(world):
     }
     deployment = world.cluster.get(ObjectKey("apps/v1", "Deployment", "tenant-acme-pharma", "app"))
     assert deployment["spec"]["template"]["metadata"]["annotations"] != pod
+
+
+async def test_with_the_audit_service_away_drift_stays_and_everything_else_is_still_observed(world):
+    world.apply_tenant()
+    await world.settle()
+    policy = ObjectKey("networking.k8s.io/v1", "NetworkPolicy", "tenant-acme-pharma", "default-deny")
+    world.audit.away = True
+    world.cluster.vanish(policy)
+    for _ in range(3):
+        await world.reconciler.reconcile("acme-pharma")
+    assert world.cluster.get(policy) is None, "an unrecorded repair would be worse than a late one"
+    assert world.condition("AuditCurrent")["status"] == "False"
+    assert world.condition("NetworkIsolated")["status"] == "False"
+    assert world.condition("DatabaseReady")["status"] == "True"
+    world.audit.away = False
+    await world.settle()
+    assert world.cluster.get(policy)
+    assert world.condition("NetworkIsolated")["status"] == "True"

@@ -13,7 +13,7 @@ from typing import Any
 from tenant_operator.api.common import API_VERSION
 from tenant_operator.api.names import Names
 from tenant_operator.api.reasons import ConditionType, Reason
-from tenant_operator.errors import CloisterError, Conflict, Missing
+from tenant_operator.errors import CloisterError, Conflict, Missing, Retryable
 from tenant_operator.ports import Clock, Cluster, Recorder
 from tenant_operator.reconcile import plan as planning
 from tenant_operator.reconcile import preflight, status
@@ -60,7 +60,6 @@ class Reconciler:
             return WAIT_SECONDS
         except CloisterError as error:
             return await self._failed(tenant, live, error)
-        self._failures.pop(tenant, None)
         return delay
 
     async def _failed(self, tenant: str, live: Manifest | None, error: CloisterError) -> float:
@@ -93,7 +92,6 @@ class Reconciler:
             record = await self.ledger.open(tenant, live["spec"])
         names = Names(tenant, record["spec"]["id"])
         ctx = self.contexts.build(names, spec, generation, running=running)
-        await self._open_log(ctx)
         if record["spec"]["state"] == "Retained":
             record = await self.ledger.move(record, "Live", "the Tenant was applied again")
         await self.ledger.keep_spec(record, live["spec"], generation)
@@ -130,7 +128,6 @@ class Reconciler:
             return RESYNC_SECONDS
         spec = self.contexts.spec(record["spec"]["lastSpec"])
         ctx = self.contexts.build(Names(tenant, record["spec"]["id"]), spec, 0, running=False)
-        await self._open_log(ctx)
         _, result, _ = await self._act(ctx)
         if not result.failures and record["spec"]["state"] == "Live":
             await self.ledger.move(record, "Retained", "the Tenant was deleted; data, keys and backups are kept")
@@ -140,29 +137,37 @@ class Reconciler:
         wanted = planning.resources(ctx, self.parts)
         seen = await self.gatherer.observe(ctx, wanted)
         todo = planning.make(ctx, wanted, seen, self.gone)
-        result = await self.executor.run(ctx, ctx.names.audit_log, todo)
-        if todo.steps:
-            seen = await self.gatherer.observe(ctx, wanted)
-        return todo, result, seen
+        if not todo.steps:
+            return todo, Result(), seen
+        try:
+            await self._open_log(ctx)
+            result = await self.executor.run(ctx, ctx.names.audit_log, todo)
+        except Retryable as error:
+            if error.reason != Reason.AUDIT_UNAVAILABLE:
+                raise
+            # Nothing was done and nothing will be; but what is there can still be looked at and said.
+            return todo, Result(failures=[(todo.steps[0], error)]), seen
+        return todo, result, await self.gatherer.observe(ctx, wanted)
 
     async def _converge(self, ctx: Context, live: Manifest) -> float:
         todo, result, seen = await self._act(ctx)
         findings = [finding for part in self.parts for finding in part.checks(ctx, seen)]
-        findings += [self._drift(result), self._audit()]
+        findings += [self._drift(result), self._audit(result)]
         fresh = self.cluster.get(ObjectKey.of(live)) or live
         verdict = await self._say(fresh, ctx, findings, seen=seen, busy=bool(todo.steps) and not todo.troubles)
         record = self.ledger.find(ctx.names.tenant)
         if record and verdict.ready:
             await self.ledger.keep_inventory(record, self._inventory(ctx, seen))
         if result.failures:
-            return await self._retry_after(ctx.names.tenant, result)
+            return self._retry_after(ctx.names.tenant, result)
+        self._failures.pop(ctx.names.tenant, None)
         if todo.steps:
             return _FIRST_RETRY_SECONDS  # gates may have opened
         if todo.troubles or not verdict.ready:
             return min(WAIT_SECONDS, 5.0) if todo.troubles else WAIT_SECONDS
         return RESYNC_SECONDS * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, guards nothing
 
-    async def _retry_after(self, tenant: str, result: Result) -> float:
+    def _retry_after(self, tenant: str, result: Result) -> float:
         count = self._failures[tenant] = self._failures.get(tenant, 0) + 1
         for step, error in result.failures:
             _log.warning("tenant %s: %s %s: %s", tenant, step.verb, step.planned.object_id, error.message)
@@ -178,8 +183,10 @@ class Reconciler:
         said = f"{step.verb} {step.planned.object_type} {step.planned.object_id}: {error.message}"
         return Finding(kind, "Unknown" if error.retryable else "False", error.reason, said)
 
-    def _audit(self) -> Finding:
+    def _audit(self, result: Result) -> Finding:
         kind = ConditionType.AUDIT_CURRENT
+        if result.failures and result.failures[0][1].reason in {Reason.AUDIT_UNAVAILABLE, Reason.AUDIT_REFUSED}:
+            return Finding(kind, "False", result.failures[0][1].reason, result.failures[0][1].message)
         if self.audit_alive():
             return Finding(
                 kind, "True", Reason.RECORDED, "the audit service answers; every act has its intent and its outcome"

@@ -117,13 +117,13 @@ def _condition(finding: Finding, before: Mapping[str, Any] | None, generation: i
 
 
 def flips(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the conditions worth an Event: Ready and Stalled when they change, a promise when it no longer holds."""
+    """Return the conditions worth an Event: Ready and Stalled when they change, a promise when it was seen to be broken."""
     old = {item["type"]: item["status"] for item in before}
     found = []
     for item in after:
         was, kind = old.get(item["type"]), item["type"]
         if was is None or was == item["status"] or kind == ConditionType.RECONCILING:
             continue
-        if kind in {ConditionType.READY, ConditionType.STALLED} or was == "True":
+        if kind in {ConditionType.READY, ConditionType.STALLED} or (was, item["status"]) == ("True", "False"):
             found.append(item)
     return found
