@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tenant_app.domain.audit import Entry
-from tenant_app.errors import AuditAway
+from tenant_app.domain.actions import Action
+from tenant_app.domain.audit import SYSTEM, Change, Entry, ObjectRef
+from tenant_app.errors import AppError, AuditAway
 from tenant_app.services.columns import Columns
 from tenant_app.storage import outbox
 from tenant_app.storage.database import Conn, Database
+
+_ANNOUNCE_AGAIN = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,22 @@ class Recorder:
             for entry in entries:
                 await outbox.append(conn, entry, self._sealed(entry))
         self.wake.set()
+
+    async def announce(self, image: str, version: str) -> None:
+        """Record that this process began, and with what; tried until it can be written (11.10(k)(2))."""
+        entry = Entry(
+            action=Action.APP_STARTED,
+            actor=SYSTEM,
+            object=ObjectRef(type="App", id="tenant-app"),
+            changes=(Change(path="/image", new=image), Change(path="/version", new=version)),
+        )
+        while True:
+            try:
+                await self.alone(entry)
+            except AppError:
+                await asyncio.sleep(_ANNOUNCE_AGAIN)
+            else:
+                return
 
     async def refuse_when_behind(self, conn: Conn) -> None:
         """Let a change go on only while the audit service keeps up, by the tenant's policy.

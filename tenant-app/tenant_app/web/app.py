@@ -1,8 +1,10 @@
 """The web application: routes behind the guard, probes beside it, background work in its lifespan."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -23,6 +25,8 @@ from tenant_app.web.metrics import metrics
 from tenant_app.web.probes import healthz, readyz
 from tenant_app.web.problems import on_app_error, on_defect, on_http_error
 
+log = logging.getLogger(__name__)
+AGAIN_SECONDS = 5.0
 STATIC = Path(__file__).parent / "static"
 PAGES = [
     *pages_session.PAGES,
@@ -43,14 +47,33 @@ class _Static(StaticFiles):
         return response
 
 
+async def _kept(work: Callable[[], Awaitable[None]]) -> None:
+    """Run background work to its end, starting it again after a defect: an undelivered trail is worse than a log line."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("background work failed and is started again")
+            await asyncio.sleep(AGAIN_SECONDS)
+        else:
+            return
+
+
 def create(app: App) -> Starlette:
     """Return the ASGI application that serves `app`."""
 
     @asynccontextmanager
     async def lifespan(_web: Starlette) -> AsyncIterator[None]:
         await app.database.open()
-        loops = (app.relay.run(), app.watch.run(), app.alerts.run(), app.scrub.run(), app.search.warm())
-        work = [asyncio.create_task(loop) for loop in loops]
+        loops = (
+            partial(app.recorder.announce, app.settings.system.image, app.settings.system.version),
+            app.relay.run,
+            app.watch.run,
+            app.alerts.run,
+            app.scrub.run,
+            app.search.warm,
+        )
+        work = [asyncio.create_task(_kept(loop)) for loop in loops]
         try:
             yield
         finally:
