@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -157,6 +158,12 @@ def remove(name: str) -> None:
     until(f"{space} is gone", gone, 90, every=1)
     assert record(name) is None, f"the record of {name} came back"
     say(f"{name}: removed")
+
+
+def remove_all(names: Sequence[str]) -> None:
+    """Remove several tenants at once."""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(remove, names))
 
 
 def _let_go(name: str) -> bool:

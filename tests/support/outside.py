@@ -4,7 +4,6 @@ import base64
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import httpx
@@ -24,7 +23,6 @@ from tests.support.kubectl import KUBECONFIG, exists, forwarded, get, kubectl
 __all__ = ["VaultError"]
 
 
-@cache
 def vault(region: str) -> Vault:
     """Return a Region's Vault; its `call(…, token=…)` sends one request."""
     layout = Layout.from_environment()
