@@ -4,101 +4,29 @@ A few crashes always; `pytest -m audit_campaign` does 200 (or what CLOISTER_AUDI
 """
 
 import asyncio
-import http.server
 import json
 import os
 import random
-import subprocess
-import sys
-import tempfile
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 
 from audit_contract import bundle as bundles
-from audit_contract.client import AuditClient, AuditUnavailable, Receipt
+from audit_contract.client import AuditUnavailable, Receipt
 from audit_contract.entry import Change
 from audit_contract.leaf import read_leaf
 from audit_contract.tiles import split_entries
 from audit_contract.verify import verify_bundle
-from audit_service.settings import CONFIG_VARIABLE, Identity, Listen, Settings
-from tests.audit_service.postgres import Postgres, free_port
-from tests.audit_service.service import TENANT_LOG, Cluster, draft, make_settings, migrated
-
-ROOT = Path(__file__).parents[2]
-
-
-@dataclass
-class Outside:
-    """The service as a process of its own, its PostgreSQL that flushes, and an API server's keys."""
-
-    settings: Settings
-    config: Path
-    postgres: Postgres
-    cluster: Cluster
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        paths = {"PYTHONPATH": str(ROOT / "audit-service"), CONFIG_VARIABLE: str(self.config)}
-        with (self.config.parent / "service.log").open("ab") as log:
-            command = [sys.executable, "-m", "audit_service", "serve"]
-            self.process = subprocess.Popen(command, env={**os.environ, **paths}, stderr=log)
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(30)
-
-    def client(self, pod: str) -> AuditClient:
-        url = f"http://127.0.0.1:{self.settings.listen.port}"
-        token = self.cluster.token(pod=pod, exp=2**33)
-        return AuditClient(url, token=lambda: token, source_id=f"cloister-operator/{pod}")
+from tests.audit_service.service import TENANT_LOG, draft
+from tests.audit_service.stage import Outside
+from tests.audit_service.stage import outside as staged
 
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Iterator[Outside]:
-    cluster = Cluster()
-    keys = cluster.transport().handler(httpx.Request("GET", "http://x")).content
-
-    class Keys(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(keys)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Keys)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    folder = Path(tempfile.mkdtemp(prefix="cloister-audit-crash-"))
-    folder.chmod(0o755)
-    postgres = Postgres(folder / "server", free_port(), fsync=True)
-    postgres.create()
-    postgres.start()
-    identity = Identity(jwks_ca_file=None, jwks_token_file=None, jwks_url=f"http://127.0.0.1:{server.server_port}/")
-    (tmp_path / "guard").mkdir()
-    settings = make_settings(postgres, tmp_path, "audit").model_copy(
-        update={
-            "identity": identity,
-            "listen": Listen(host="127.0.0.1", port=free_port()),
-            "guard_folder": tmp_path / "guard",
-        }
-    )
-    asyncio.run(migrated(settings))
-    (tmp_path / "config.json").write_text(settings.model_dump_json(by_alias=True))
-    found = Outside(settings, tmp_path / "config.json", postgres, cluster)
-    found.start()
-    yield found
-    found.kill()
-    postgres.destroy()
-    server.shutdown()
-    server.server_close()
-    folder.rmdir()
+    with staged(tmp_path) as found:
+        yield found
 
 
 async def _retried(call, *arguments: object, **more: object):
