@@ -117,7 +117,10 @@ class Credentials(ApiModel):
     model_config = ConfigDict(
         json_schema_extra={
             "x-kubernetes-validations": [
-                cel("self.epoch >= oldSelf.epoch", "an epoch is raised, never lowered: an old password stays old")
+                cel(
+                    "!has(self.epoch) || !has(oldSelf.epoch) || self.epoch >= oldSelf.epoch",
+                    "an epoch is raised, never lowered: an old password stays old",
+                )
             ]
         }
     )
