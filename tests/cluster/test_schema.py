@@ -47,6 +47,7 @@ def full(kind: str) -> dict[str, Any]:
             spec = example("acme-pharma", kind) | {"region": "nowhere", "database": {"storage": "2Gi"}, "suspend": True}
             spec["app"] = {"version": "0.1.0", "image": "localhost/cloister/app:1"}
             spec["identity"]["ldap"] |= {"userAttribute": "uid", "tls": {"startTLS": False, "caSecretKey": "ca.crt"}}
+            spec["credentials"] = {"epoch": 3}
             spec["network"]["egressTo"] = [{"cidr": "10.0.0.0/8", "ports": [443], "reason": "a test"}]
             spec |= {"isolation": {"nodes": "shared"}, "deletion": {"protection": False, "gracePeriod": "7d"}}
         case "TenantRecord":
@@ -201,6 +202,7 @@ NEW: dict[str, tuple[str, str, str, Any, Any]] = {
 KEEP = "this cannot be changed; make a new one"
 PLACE = "nodeSelector and storageClassName are immutable: tenants' data lies where they say. Make a new Region."
 GROW = "a database volume can grow but not shrink"
+RAISED = "an epoch is raised, never lowered: an old password stays old"
 HOME = "region is immutable: moving data to another region is a migration, not an edit"
 STAYS = "a record stays with its tenant"
 GONE = "a destroyed tenant does not come back: choose another name"
@@ -215,6 +217,9 @@ CHANGES: dict[str, tuple[str, str, str, dict[str, Any], dict[str, Any]]] = {
     ),
     "a volume of the class's size": (
         "Tenant", "spec.database", GROW, {"database": {"storage": "1Ti"}}, {"database": {"storage": None}},
+    ),
+    "an older epoch": (
+        "Tenant", "spec.credentials", RAISED, {"credentials": {"epoch": 4}}, {"credentials": {"epoch": 2}},
     ),
     "another region": ("Tenant", "spec", HOME, {"displayName": "Other"}, {"region": "us-east-1"}),
     "another reason": ("TenantOffboarding", "spec", KEEP, {}, {"reason": "another one"}),
