@@ -46,4 +46,5 @@ def shot(page: Page, name: str) -> None:
     """Keep a picture for people to look at."""
     folder = Path(os.environ.get("CLOISTER_SCREENSHOTS") or "/tmp/cloister-e2e-shots")
     folder.mkdir(parents=True, exist_ok=True)
+    page.wait_for_timeout(700)  # a frame's content is drawn a moment after it is loaded
     page.screenshot(path=folder / f"{name}.png", full_page=True)
