@@ -162,7 +162,7 @@ def remove(name: str) -> None:
 
 def remove_all(names: Sequence[str]) -> None:
     """Remove several tenants at once."""
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(8) as pool:
         list(pool.map(remove, names))
 
 
