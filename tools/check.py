@@ -75,11 +75,17 @@ def cluster_tests() -> None:
         run([_tool("pytest"), "-m", "cluster or e2e", "-v", "--durations=20", "tests/cluster", "tests/e2e"], env=env)
 
 
+def bridge() -> None:
+    """A cluster that enforces no policy: its tenants must say so. It needs the machine for itself, so it comes last."""
+    with step("the same tenant on a network that enforces nothing"):
+        run([sys.executable, "-m", "tests.e2e.bridge"])
+
+
 _SUITES: dict[str, tuple[Callable[[], None], ...]] = {
     "lint": (lint,),
     "fast": (lint, types, binaries, fast_tests),
     "unit": (binaries, fast_tests),
-    "test": (lint, types, binaries, fast_tests, cluster_tests),
+    "test": (lint, types, binaries, fast_tests, cluster_tests, bridge),
 }
 
 

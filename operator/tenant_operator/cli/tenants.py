@@ -48,13 +48,13 @@ def _list_records(records: list[Object]) -> None:
     if not records:
         console.print("No tenant is retained: every tenant that was ever onboarded is live.")
         return
-    made = table("NAME", "STATE", "REGION", "SINCE", "ID", "What to do")
+    made = table("NAME", "STATE", "REGION", "SINCE", "What to do")
     for item in records:
         spec, name = item["spec"], item["metadata"]["name"]
         advice = f"apply its YAML again, or: cloister offboard {name}"
         if spec["state"] == "Destroyed":
             advice = f"cloister offboard certificate {name}"
-        made.add_row(name, spec["state"], spec["region"], ago(spec["since"]), spec["id"], Text(advice, style="dim"))
+        made.add_row(name, spec["state"], spec["region"], ago(spec["since"]), Text(advice, style="dim"))
     console.print(made)
 
 
