@@ -85,11 +85,10 @@ def _remove_node_objects(layout: Layout, node: Node) -> None:
     end = time.monotonic() + 5
     while (roots := _cgroup_roots(layout, node)) and time.monotonic() < end:
         for root in roots:
-            for path in sorted((item for item in root.rglob("*") if item.is_dir()), reverse=True):
+            # os.walk, because groups vanish while they are listed, and pathlib's walk ends with an error then.
+            for folder, _, _ in os.walk(root, topdown=False):
                 with suppress(OSError):
-                    path.rmdir()
-            with suppress(OSError):
-                root.rmdir()
+                    Path(folder).rmdir()
     (layout.run / f"{node.name}.whole").unlink(missing_ok=True)
 
 
@@ -102,9 +101,9 @@ def _cgroup_roots(layout: Layout, node: Node) -> list[Path]:
 def _cgroup_members(layout: Layout, node: Node) -> set[int]:
     members: set[int] = set()
     for root in _cgroup_roots(layout, node):
-        for file in root.rglob("cgroup.procs"):
+        for folder, _, _ in os.walk(root):  # which passes over groups that vanish meanwhile
             with suppress(OSError):
-                members |= {int(line) for line in file.read_text().split()}
+                members |= {int(line) for line in (Path(folder) / "cgroup.procs").read_text().split()}
     return members - {0}
 
 

@@ -19,7 +19,7 @@ from audit_service.store.reading import ReadingStore
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 30.0
-_STOP_SECONDS = 20
+_STOP_SECONDS = 5
 
 
 async def serve(settings: Settings) -> None:

@@ -352,3 +352,18 @@ async def test_with_the_audit_service_away_drift_stays_and_everything_else_is_st
     await world.settle()
     assert world.cluster.get(policy)
     assert world.condition("NetworkIsolated")["status"] == "True"
+
+
+async def test_a_missing_bind_secret_is_what_ready_says_and_its_arrival_is_enough(world):
+    kept = world.home.get(ObjectKey("v1", "Secret", "cloister-system", "acme-pharma-directory"))
+    world.home.store.remove(kept)
+    world.apply_tenant()
+    await world.reconciler.reconcile("acme-pharma")
+    assert (world.condition("Ready")["reason"], world.condition("Stalled")["status"]) == (
+        Reason.BIND_SECRET_MISSING,
+        "False",
+    )
+    assert world.cluster.get(NAMESPACE) is None
+    world.home.put(kept)
+    await world.settle()
+    assert world.condition("AppReady")["status"] == "True"

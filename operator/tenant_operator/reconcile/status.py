@@ -86,6 +86,9 @@ def _summary(found: Mapping[ConditionType, Finding], *, running: bool) -> Findin
     stalled = next((item for item in found.values() if item.stalled), None)
     if stalled:
         return Finding(kind, "False", stalled.reason, stalled.message)
+    said = found.get(kind)
+    if said is not None and said.status != "True":
+        return said  # said of the tenant as a whole: a missing bind secret, an offboarding that has taken it over
     if not running:
         return Finding(kind, "False", Reason.SUSPENDED, "stopped; data, keys and backups are kept")
     for promise in PROMISES:
