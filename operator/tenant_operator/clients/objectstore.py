@@ -6,6 +6,7 @@ COMPLIANCE lock or a legal hold that somebody set stops even that, and is report
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -39,6 +40,7 @@ CHUNK = 1 << 20
 PART = 8 << 20
 THREADS = 8
 _OTHER_SECRET = -1
+_IN_FORCE_SECONDS = 5.0
 """The epoch of a secret that does not open the bucket."""
 
 
@@ -207,6 +209,15 @@ def _read_user(store: Connection, wanted: External) -> dict[str, Any] | None:
 
 
 def _write_user(store: Connection, wanted: External) -> None:
-    """Write the user first: a policy may name only users that exist."""
+    """Write the user first: a policy may name only users that exist. Then wait until the store lets the user in.
+
+    A store may take a moment until a user or a policy that it has accepted is in force; whoever looks at once would see a
+    secret that does not work and write it again.
+    """
     write_user(store, wanted.key.name, wanted.secret["secretKey"])
     write_policy(store, wanted.spec["bucket"], wanted.key.name, wanted.spec["actions"])
+    as_user = _as_user(store, wanted)
+    deadline = time.monotonic() + _IN_FORCE_SECONDS
+    while not secret_works(as_user, wanted.spec["bucket"]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    as_user.pool.clear()
