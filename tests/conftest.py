@@ -8,7 +8,7 @@ import pytest
 from tests.support.kubectl import KUBECONFIG
 
 _LOCAL = "https://10.89.0.1:"
-_MARKERS = ("cluster", "e2e", "services")
+_MARKERS = ("cluster", "e2e")
 _ALLOWED = "CLOISTER_TEST_ANY_CLUSTER"
 
 
@@ -22,7 +22,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         raise pytest.UsageError(
             f"{len(chosen)} of these tests change a cluster, and {KUBECONFIG} leads to {server or 'none'}, not to the local "
             f'one at {_LOCAL}…: point KUBECONFIG at it (`make demo`, then `eval "$(make -s env)"`), leave them out with '
-            f'-m "not cluster and not e2e and not services", or set {_ALLOWED}=1 if that cluster is yours to break'
+            f'-m "not cluster and not e2e", or set {_ALLOWED}=1 if that cluster is yours to break'
         )
 
 
