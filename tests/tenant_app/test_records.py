@@ -25,7 +25,11 @@ async def test_document_bytes_and_words_are_not_found_in_a_raw_scan_of_pgdata(si
     for path in server.data.rglob("*"):
         if path.is_file():
             raw = path.read_bytes()
-            found |= {word for word in (MARK, b"4712", b"title 4713", b"Project 4714", b"Alice Author") if word in raw}
+            found |= {
+                word
+                for word in (MARK, b"file-name-4712", b"title 4713", b"Project 4714", b"Alice Author")
+                if word in raw
+            }
     assert found == set()
 
 
