@@ -70,6 +70,9 @@ def fast_tests() -> None:
 def cluster_tests() -> None:
     """The local cluster, the demo's tenants on it, then the cluster and end-to-end tests."""
     env = local_cluster()
+    with step("what the API server accepts of the chart and its admission policies"):
+        houses = ["--ignore=tests/cluster", "--ignore=tests/e2e", "tests"]
+        run([_tool("pytest"), "-m", "cluster or e2e", "-v", *houses], env=env)
     onboard(env)
     with step("tests on the real cluster"):
         run([_tool("pytest"), "-m", "cluster or e2e", "-v", "--durations=20", "tests/cluster", "tests/e2e"], env=env)
