@@ -100,9 +100,6 @@ class Planned:
     """The user the API server authenticated, when the act is a person's; the operator itself otherwise."""
 
 
-PlannedAct = Planned
-
-
 class Recorder(Protocol):
     """The audit log as the operator uses it: intent before, outcome after. Raises Retryable when it cannot be reached."""
 

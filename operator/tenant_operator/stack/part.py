@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
 from tenant_operator.api.common import ConditionStatus
-from tenant_operator.api.names import Names
+from tenant_operator.api.names import LABEL_COMPONENT, Names
 from tenant_operator.api.reasons import ConditionType, Reason
 from tenant_operator.api.region import RegionSpec
 from tenant_operator.api.tenant import InventoryItem, TenantSpec
@@ -173,8 +173,6 @@ class Observed:
 
     def pods(self, component: str) -> list[Manifest]:
         """Return the pods of a component, newest first."""
-        from tenant_operator.api.names import LABEL_COMPONENT
-
         found = [
             manifest
             for key, manifest in self.other.items()
