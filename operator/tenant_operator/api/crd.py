@@ -14,6 +14,7 @@ import yaml
 
 from tenant_operator.api.common import API_VERSION, GROUP, VERSION, ApiModel
 from tenant_operator.api.kinds import KINDS, Kind
+from tenant_operator.api.names import LABEL_PART_OF, PART_OF
 
 _DROPPED = {"title", "$defs", "additionalProperties", "discriminator", "const"}
 
@@ -103,7 +104,7 @@ def crd(kind: Kind) -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{kind.plural}.{GROUP}"},
+        "metadata": {"name": f"{kind.plural}.{GROUP}", "labels": {LABEL_PART_OF: PART_OF}},
         "spec": {
             "group": GROUP,
             "scope": "Cluster",

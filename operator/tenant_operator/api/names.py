@@ -15,6 +15,8 @@ LABEL_PART = f"{GROUP}/part"
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "cloister"
+LABEL_PART_OF = "app.kubernetes.io/part-of"
+PART_OF = "cloister"
 
 ANNOTATION_REGION_SELECTOR = f"{GROUP}/region-selector"
 ANNOTATION_SPEC = f"{GROUP}/tenant-spec"

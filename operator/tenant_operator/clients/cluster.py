@@ -1,18 +1,23 @@
 """The Kubernetes API as `ports.Cluster`: reads from the store, writes by POST and by server-side apply without force."""
 
+import asyncio
+import logging
+import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from tenant_operator.api.names import FIELD_MANAGER
-from tenant_operator.clients.resources import BY_KIND, OURS, resource_of
+from tenant_operator.clients.resources import BY_KIND, OURS, Resource, resource_of
 from tenant_operator.clients.store import Store
 from tenant_operator.clients.transport import APPLY, JSON_PATCH, MERGE, Transport
-from tenant_operator.errors import Missing
+from tenant_operator.errors import Missing, Retryable
 from tenant_operator.stack.part import Manifest, ObjectKey
 
 _MANAGER = {"fieldManager": FIELD_MANAGER}
+_AGAIN_SECONDS = 0.5
+_log = logging.getLogger(__name__)
 _NOT_PAYLOAD = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 
@@ -39,12 +44,27 @@ class KubernetesCluster:
             and wanted <= (item["metadata"].get("labels") or {}).items()
         ]
 
-    async def prime(self, kinds: Iterable[str]) -> None:
-        """List our own kinds once, so that nothing is judged before the regions and classes are known."""
+    async def prime(self, kinds: Iterable[str]) -> set[ObjectKey]:
+        """List our own kinds, so that nothing is judged before the regions and classes are known; return what changed.
+
+        A kind that is not installed has no objects. A server that is not ready yet is asked again until it is.
+        """
+        changed: set[ObjectKey] = set()
         for resource in OURS:
             if resource.kind in kinds:
-                found = await self.read_list(resource.api_version, resource.kind)
-                self.store.replace(resource.kind, found)
+                found, version = await self._list_when_ready(resource)
+                changed |= self.store.replace(resource.kind, found, version)
+        return changed
+
+    async def _list_when_ready(self, resource: Resource) -> tuple[Sequence[Manifest], int]:
+        while True:
+            try:
+                return await self._list(resource)
+            except Missing:  # every object of a kind went with it
+                return [], sys.maxsize
+            except Retryable as error:  # such as "storage is (re)initializing" just after a CRD was installed
+                _log.info("list of %s: %s", resource.plural, error.message)
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     async def read(self, key: ObjectKey) -> Manifest | None:
         """Return an object by a live, quorum read; None when it does not exist."""
@@ -56,15 +76,18 @@ class KubernetesCluster:
 
     async def read_list(self, api_version: str, kind: str, namespace: str | None = None) -> Sequence[Manifest]:
         """Return all objects of a kind by a live, quorum list."""
-        resource = BY_KIND[api_version, kind]
+        return (await self._list(BY_KIND[api_version, kind], namespace or ""))[0]
+
+    async def _list(self, resource: Resource, namespace: str = "") -> tuple[Sequence[Manifest], int]:
+        """Return all objects of a kind and the resourceVersion of the list."""
         found: list[Manifest] = []
         query = {"limit": "500"}
         while True:
-            page = await self.transport.request("GET", resource.collection(namespace or ""), query=query)
-            found += [{"apiVersion": api_version, "kind": kind, **item} for item in page["items"]]
+            page = await self.transport.request("GET", resource.collection(namespace), query=query)
+            found += [{"apiVersion": resource.api_version, "kind": resource.kind, **item} for item in page["items"]]
             token = page["metadata"].get("continue")
             if not token:
-                return found
+                return found, int(page["metadata"]["resourceVersion"])
             query = {"limit": "500", "continue": token}
 
     async def create(self, manifest: Manifest) -> Manifest:

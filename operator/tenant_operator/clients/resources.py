@@ -61,6 +61,9 @@ PLACES: tuple[Resource, ...] = (
 OURS: tuple[Resource, ...] = tuple(Resource(API_VERSION, kind.kind, kind.plural, namespaced=False) for kind in KINDS)
 """Our own kinds: kopf feeds these."""
 
+CRD = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
+"""Our own, by label: when they come and go, kopf begins anew."""
+
 CERTIFICATE = Resource("cert-manager.io/v1", "Certificate", "certificates", namespaced=True)
 """Watched only where the chart names an issuer: the kind is cert-manager's, which need not be installed."""
 

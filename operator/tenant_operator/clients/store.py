@@ -90,8 +90,11 @@ class Store:
             if not keys:
                 del self._by_tenant[kept.tenant]
 
-    def replace(self, kind: str, manifests: Iterable[Manifest]) -> set[ObjectKey]:
-        """Take a full list of a kind as the truth. Return the keys that changed or are gone."""
+    def replace(self, kind: str, manifests: Iterable[Manifest], version: int) -> set[ObjectKey]:
+        """Take a full list of a kind, made at a resourceVersion, as the truth. Return the keys that changed or are gone.
+
+        What the store learned after the list was made (resourceVersions are comparable, KEP-5504) is kept.
+        """
         changed: set[ObjectKey] = set()
         listed: set[ObjectKey] = set()
         for manifest in manifests:
@@ -100,6 +103,8 @@ class Store:
             if self.put(manifest):
                 changed.add(key)
         for key in self._by_kind[kind] - listed:
+            if self._objects[key].version > version:
+                continue
             self.gone[key] = Gone(self._objects[key].uid, datetime.now(UTC))
             self._drop(key)
             changed.add(key)

@@ -55,11 +55,11 @@ class Watch:
             if not token:
                 break
             query = self._query(limit=PAGE, **{"continue": token})
-        for key in self.store.replace(self.resource.kind, found):
+        version: str = page["metadata"]["resourceVersion"]
+        for key in self.store.replace(self.resource.kind, found, int(version)):
             self.changed(key, self.store.get(key))
         self.alive_at = time.monotonic()
         self.synced.set()
-        version: str = page["metadata"]["resourceVersion"]
         return version
 
     async def run(self) -> None:

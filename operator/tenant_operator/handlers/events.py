@@ -5,10 +5,8 @@ from typing import Any
 import kopf
 
 from tenant_operator.api.common import GROUP, VERSION
-from tenant_operator.handlers.operator import Operator
 
 registry = kopf.OperatorRegistry()
-_DELETED = "DELETED"
 
 
 @kopf.on.startup(registry=registry)
@@ -17,6 +15,7 @@ def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.peering.standalone = True
     settings.posting.enabled = False
     settings.persistence.finalizer = f"{GROUP}/operator"
+    settings.scanning.disabled = True  # handlers/kinds.py tells when to scan
     settings.watching.server_timeout = 290
     settings.watching.client_timeout = 300
     settings.watching.connect_timeout = 5
@@ -24,7 +23,6 @@ def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.networking.connect_timeout = 3
     settings.queueing.error_delays = [0.2, 1, 2, 5, 10]
     settings.queueing.worker_limit = 20
-    settings.process.ultimate_exiting_timeout = 25
 
 
 @kopf.on.login(registry=registry)
@@ -35,6 +33,5 @@ def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
 
 @kopf.on.event(GROUP, VERSION, kopf.EVERYTHING, registry=registry)
 async def ours(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
-    """Take what changed."""
-    operator: Operator = memo.operator
-    operator.ours_changed(dict(event["object"]), deleted=event["type"] == _DELETED)
+    """Hand what changed to the operator's own loop."""
+    memo.deliver({"type": event["type"], "object": dict(event["object"])})

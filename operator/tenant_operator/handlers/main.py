@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
+import signal
 import sys
 from typing import Any
 
-import kopf
 import orjson
 from pydantic import ValidationError
 
 from tenant_operator.errors import CloisterError, Retryable
-from tenant_operator.handlers import events, http
+from tenant_operator.handlers import http
+from tenant_operator.handlers.kinds import Kinds
 from tenant_operator.handlers.operator import Operator
 from tenant_operator.handlers.settings import OperatorConfig, Pod, load
 from tenant_operator.handlers.wiring import build
@@ -41,6 +42,8 @@ def _set_up_logs(level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in ("httpx", "httpcore", "kopf.objects", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It says at each start that it leaves signals alone in its thread, which is what we want.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
 
 
 async def _build(config: OperatorConfig, pod: Pod) -> Operator:
@@ -55,20 +58,35 @@ async def _build(config: OperatorConfig, pod: Pod) -> Operator:
 async def run(config: OperatorConfig, pod: Pod) -> None:
     """Run until the process is asked to end."""
     operator: Operator | None = None
+    kinds: Kinds | None = None
     server = asyncio.create_task(
-        http.serve(lambda: operator.dead() if operator else [], lambda: bool(operator and operator.synced))
+        http.serve(
+            lambda: [*operator.dead(), *kinds.dead()] if operator and kinds else [],
+            lambda: bool(operator and operator.synced),
+        )
     )
     operator = await _build(config, pod)
-    starting = asyncio.create_task(operator.start())
+    kinds = Kinds(operator.cluster.transport, operator)
+    working = {asyncio.create_task(operator.start()), asyncio.create_task(kinds.run()), server}
+    asked = asyncio.create_task(_asked_to_end().wait())
     try:
-        await kopf.operator(
-            registry=events.registry, memo=kopf.Memo(operator=operator), clusterwide=True, standalone=True
-        )
+        while not asked.done():
+            ended, _ = await asyncio.wait({asked, *working}, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended - {asked}:
+                task.result()  # a duty that failed ends the process, and the kubelet starts another
+            working -= ended
     finally:
-        for task in (starting, server):
+        for task in working:
             task.cancel()
-        await asyncio.gather(starting, server, return_exceptions=True)
+        await asyncio.gather(*working, return_exceptions=True)
         await operator.stop()
+
+
+def _asked_to_end() -> asyncio.Event:
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    return asked
 
 
 def main() -> None:

@@ -98,7 +98,7 @@ class Operator:
         """Start the watches, wait until all that exists was seen, then the workers."""
         watches = self._watches()
         self._spawn(watches.run(), self._ping_audit(), self._renew(), *(watch.run() for watch in self.home_watches))
-        await self.cluster.prime([resource.kind for resource in OURS])
+        await self.relist()
         await watches.synced()
         for watch in self.home_watches:
             await watch.synced.wait()
@@ -111,6 +111,18 @@ class Operator:
         self._spawn(*(self.queue.work(self._reconcile) for _ in range(self.workers)))
         self._spawn(self.offboardings.work(self._offboard))
         _log.info("started: %d tenants known, %d objects watched", len(names), len(self.cluster.store))
+
+    async def relist(self) -> None:
+        """List our own kinds anew: what went while nobody watched is gone from the store, and whoever it concerns looks."""
+        changed = await self.cluster.prime([resource.kind for resource in OURS])
+        for key in changed:
+            if key.kind in {"Tenant", "TenantRecord"}:
+                self.queue.add(key.name, Priority.EDIT)
+        if not changed:
+            return
+        self._look_at_all(Priority.RESYNC)
+        for item in self.cluster.list("TenantOffboarding"):
+            self.offboardings.add(item["metadata"]["name"], Priority.RESYNC)
 
     def _watches(self) -> Watches:
         if self.watches is None:
