@@ -105,12 +105,22 @@ class LdapSection(Section):
     groups: tuple[GroupRole, ...]
 
 
+class LockoutSection(Section):
+    """What wrong passwords cost (11.300(d)): free failures, and the longest wait after more of them."""
+
+    sign_in_failures: int = Field(default=10, ge=3, le=100)
+    sign_in_wait_seconds: int = Field(default=30, ge=1, le=3600)
+    signing_failures: int = Field(default=5, ge=3, le=10)
+    signing_wait_seconds: int = Field(default=900, ge=60, le=86400)
+
+
 class SessionsSection(Section):
     """How long a sign-in lasts (11.10(d))."""
 
     idle_seconds: int = Field(default=900, ge=60, le=86400)
     absolute_seconds: int = Field(default=43200, ge=300, le=86400 * 7)
     max_concurrent: int = Field(default=3, ge=1, le=100)
+    lockout: LockoutSection = LockoutSection()
 
 
 class UploadsSection(Section):

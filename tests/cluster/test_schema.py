@@ -21,6 +21,43 @@ AGE = "age1" + "q" * 58
 PLURALS = {kind: crd["spec"]["names"]["plural"] for kind, crd in schema.documents().items()}
 
 
+OIDC = {
+    "issuer": "https://id.example/realm",
+    "clientID": "cloister",
+    "clientSecret": "acme-oidc",
+    "caKey": "ca.crt",
+    "groupsClaim": "groups",
+}
+CONDUCT: dict[str, Any] = {
+    "signatures": {
+        "idleTimeout": "10m",
+        "absoluteTimeout": "2h",
+        "maxPasswordAge": "90d",
+        "enrolment": "required",
+        "meanings": [{"code": "approval", "statement": "I approve this version for use at Acme."}],
+    },
+    "training": {"required": ["approver"]},
+    "records": {
+        "retention": "3650d",
+        "maxUpload": "64Mi",
+        "pdfa": "claimed",
+        "metadata": [{"name": "study", "label": "Study", "required": True, "pattern": "[A-Z]+-[0-9]+"}],
+    },
+    "alerts": [
+        {
+            "kind": "webhook",
+            "url": "https://hooks.soc.example/acme",
+            "sender": "cloister@acme.example",
+            "recipients": ["soc@acme.example"],
+            "secret": "acme-soc",
+            "tokenKey": "token",
+            "caKey": "ca.crt",
+        }
+    ],
+}
+"""What the customer's quality people decide, every field of it."""
+
+
 @cache
 def person() -> str:
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
@@ -47,6 +84,10 @@ def full(kind: str) -> dict[str, Any]:
             spec = example("acme-pharma", kind) | {"region": "nowhere", "database": {"storage": "2Gi"}, "suspend": True}
             spec["app"] = {"version": "0.1.0", "image": "localhost/cloister/app:1"}
             spec["identity"]["ldap"] |= {"userAttribute": "uid", "tls": {"startTLS": False, "caSecretKey": "ca.crt"}}
+            spec["identity"] |= {"secondFactor": "optional", "oidc": OIDC}
+            spec["sessions"]["lockout"] = {"signInFailures": 10, "signInWait": "30s"}
+            spec["sessions"]["lockout"] |= {"signingFailures": 5, "signingWait": "15m"}
+            spec |= deepcopy(CONDUCT)
             spec["credentials"] = {"epoch": 3}
             spec["network"]["egressTo"] = [{"cidr": "10.0.0.0/8", "ports": [443], "reason": "a test"}]
             spec |= {"isolation": {"nodes": "shared"}, "deletion": {"protection": False, "gracePeriod": "7d"}}
@@ -178,10 +219,20 @@ def recipient(**keys: str) -> dict[str, Any]:
     return schema.put(full("TenantOffboarding"), ("spec", "recipient"), keys)
 
 
+def sink(**fields: Any) -> dict[str, Any]:
+    return schema.put(full("Tenant"), ("spec", "alerts"), [fields])
+
+
 TLS = "the directory must be reached over TLS: use an ldaps:// url, or ldap:// with tls.startTLS: true"
 ONE_KEY = "give exactly one of age and x509"
 NAMES = "a Tenant's name has at most 40 characters: lower-case letters, digits and dashes"
 PEM = "-----BEGIN CERTIFICATE-----\nx"
+
+SINK_URL = "a webhook has an https:// url, a mail server an smtp:// or smtps:// url"
+SINK_TO = "a mail server needs recipients"
+SINK_KEY = "tokenKey and caKey are keys of secret: name it"
+MAIL = {"kind": "mail", "url": "smtp://mail.example", "recipients": ["soc@acme.example"]}
+HOOK = {"kind": "webhook", "url": "https://hooks.example/x"}
 
 NEW: dict[str, tuple[str, str, str, Any, Any]] = {
     "plain ldap": ("Tenant", "spec.identity.ldap", TLS, lambda: ldap("ldaps://x.org"), lambda: ldap("ldap://x.org")),
@@ -191,6 +242,20 @@ NEW: dict[str, tuple[str, str, str, Any, Any]] = {
     ),
     "a long name": ("Tenant", "", NAMES, lambda: renamed("Tenant", "a" * 40), lambda: renamed("Tenant", "a" * 41)),
     "a dot in a name": ("Tenant", "", NAMES, lambda: renamed("Tenant", "a-1"), lambda: renamed("Tenant", "a.1")),
+    "mail over https": (
+        "Tenant", "spec.alerts", SINK_URL,
+        lambda: sink(**MAIL), lambda: sink(**MAIL | {"url": "https://mail.example"}),
+    ),
+    "a webhook by mail": (
+        "Tenant", "spec.alerts", SINK_URL, lambda: sink(**HOOK), lambda: sink(**HOOK | {"url": "smtp://mail.example"}),
+    ),
+    "mail to nobody": (
+        "Tenant", "spec.alerts", SINK_TO, lambda: sink(**MAIL), lambda: sink(**MAIL | {"recipients": []}),
+    ),
+    "a key of no secret": (
+        "Tenant", "spec.alerts", SINK_KEY,
+        lambda: sink(**HOOK, secret="soc", tokenKey="token"), lambda: sink(**HOOK, tokenKey="token"),
+    ),
     "no key": ("TenantOffboarding", "spec.recipient", ONE_KEY, lambda: recipient(age=AGE), recipient),
     "two keys": (
         "TenantOffboarding", "spec.recipient", ONE_KEY,

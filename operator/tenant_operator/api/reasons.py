@@ -41,6 +41,7 @@ class Reason(StrEnum):
     INVALID_SCHEDULE = "InvalidSchedule"
     INVALID_DIRECTORY = "InvalidDirectory"
     BIND_SECRET_MISSING = "BindSecretMissing"  # noqa: S105 - the name of a reason
+    SECRET_MISSING = "SecretMissing"  # noqa: S105 - the name of a reason
     NAME_RESERVED = "NameReserved"
     NAMESPACE_TAKEN = "NamespaceTaken"
     OFFBOARDING = "Offboarding"

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from tenant_operator.api.common import ApiModel, Condition, Duration, cel
+from tenant_operator.api.conduct import AppRole, Lockout, Oidc, Records, Signatures, Sink, Training
 from tenant_operator.api.tenant_class import Quantity
 
-AppRole = Literal["reader", "author", "reviewer", "approver", "publisher", "administrator"]
 Cidr = Annotated[str, Field(max_length=43, description="An IPv4 or IPv6 CIDR, such as 10.20.0.0/16.")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -82,6 +82,10 @@ class Identity(ApiModel):
 
     ldap: Ldap
     groups: list[GroupRole] = Field(min_length=1, max_length=64, description="Group to role. No group, no access.")
+    oidc: Oidc | None = Field(default=None, description="OpenID Connect beside the directory.")
+    second_factor: Literal["off", "optional", "required"] = Field(
+        default="off", description="One-time codes (TOTP) at sign-in and at the first signing of a period."
+    )
 
 
 class Sessions(ApiModel):
@@ -90,6 +94,7 @@ class Sessions(ApiModel):
     idle_timeout: Duration = Field(default="15m", description="Signed out after this long without a request.")
     absolute_timeout: Duration = Field(default="12h", description="Signed out after this long in any case.")
     max_concurrent: int = Field(default=3, ge=1, le=100, description="Sessions one person may hold at once.")
+    lockout: Lockout = Field(default_factory=Lockout)
 
 
 class Database(ApiModel):
@@ -226,6 +231,10 @@ class TenantSpec(ApiModel):
     identity: Identity
     app: App = Field(default_factory=App)
     sessions: Sessions = Field(default_factory=Sessions)
+    signatures: Signatures = Field(default_factory=Signatures)
+    training: Training = Field(default_factory=Training)
+    records: Records = Field(default_factory=Records)
+    alerts: list[Sink] = Field(default_factory=list, max_length=4, description="Where security alerts go, in order.")
     database: Database = Field(default_factory=Database)
     credentials: Credentials = Field(default_factory=Credentials)
     encryption: Encryption = Field(default_factory=Encryption)

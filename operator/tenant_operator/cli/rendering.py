@@ -19,6 +19,7 @@ from tenant_operator.cli.kube import Kube, ours
 from tenant_operator.cli.problems import Exit, ProblemError
 from tenant_operator.reconcile import preflight
 from tenant_operator.reconcile.compare import differences
+from tenant_operator.stack.app_config import secrets_named
 from tenant_operator.stack.derive import Deriver
 from tenant_operator.stack.part import Context, Desired, ExternalKey, Images, Manifest, ObjectKey, Platform
 from tenant_operator.stack.parts import PARTS
@@ -69,6 +70,7 @@ def context(kube: Kube, tenant: str, number: str | None, spec: TenantSpec) -> Co
         now=datetime.now(UTC),
         running=not spec.suspend,
         bind_secret={"bindDN": "one", "password": "one", ca_key: "one"},
+        secrets={item.name: dict.fromkeys(item.keys, "one") for item in secrets_named(spec)},
     )
 
 
@@ -100,6 +102,7 @@ def stack(ctx: Context) -> Stack:
         ctx,
         derive=Deriver(bytes([1]) * 32, ctx.derive.created),
         bind_secret=dict.fromkeys(ctx.bind_secret, "two"),
+        secrets={name: dict.fromkeys(values, "two") for name, values in ctx.secrets.items()},
         platform=replace(ctx.platform, vault_ca="two", object_store_ca="two"),
     )
     objects: dict[ObjectKey, Manifest] = {}

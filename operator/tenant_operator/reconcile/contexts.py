@@ -14,6 +14,7 @@ from tenant_operator.api.tenant import TenantSpec
 from tenant_operator.api.tenant_class import TenantClassSpec
 from tenant_operator.ports import Clock, Cluster
 from tenant_operator.reconcile import preflight
+from tenant_operator.stack.app_config import secrets_named
 from tenant_operator.stack.database import storage_error
 from tenant_operator.stack.derive import Deriver
 from tenant_operator.stack.part import Context, Finding, Manifest, ObjectKey, Platform
@@ -84,6 +85,10 @@ class Contexts:
             and (wrong := preflight.bind_secret(names.tenant, spec, self.home.secret(bind_name), self.home.namespace))
         ):
             raise NotReadyError(wrong)
+        named = secrets_named(spec)
+        for item in named if running and needs_directory else ():
+            if wrong := preflight.named_secret(names.tenant, item, self.home.secret(item.name), self.home.namespace):
+                raise NotReadyError(wrong)
         ctx = Context(
             names=names,
             generation=generation,
@@ -99,6 +104,7 @@ class Contexts:
             now=self.clock.now(),
             running=running,
             bind_secret=self.home.secret_values(bind_name) or {},
+            secrets={item.name: self.home.secret_values(item.name) or {} for item in named},
         )
         if error := storage_error(ctx):
             raise NotReadyError(preflight.stalled(Reason.INVALID_SPEC, f"spec.database.storage: {error}"))

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from tenant_operator.api.names import LABEL_TENANT
 from tenant_operator.api.reasons import ConditionType, Reason
 from tenant_operator.api.tenant import TenantSpec
+from tenant_operator.stack.app_config import NamedSecret
 from tenant_operator.stack.backup import schedule_error
 from tenant_operator.stack.network import cidr_error
 from tenant_operator.stack.part import Finding, Manifest
@@ -64,8 +65,26 @@ def bind_secret(tenant: str, spec: TenantSpec, found: Manifest | None, namespace
         return stalled(
             Reason.BIND_SECRET_MISSING, f"{where} is not labelled {LABEL_TENANT}={tenant}: it is not this tenant's"
         )
-    needed = ("bindDN", "password", spec.identity.ldap.tls.ca_secret_key)
+    return _lacking(where, found, ("bindDN", "password", spec.identity.ldap.tls.ca_secret_key))
+
+
+def named_secret(tenant: str, wanted: NamedSecret, found: Manifest | None, namespace: str) -> Finding | None:
+    """Return what is wrong with another Secret that the Tenant names: absent, another tenant's, or incomplete."""
+    where = f"Secret {namespace}/{wanted.name} ({wanted.field})"
+    if found is None:
+        keys = ", ".join(wanted.keys)
+        said = f"{where} does not exist: make it with {keys}, labelled {LABEL_TENANT}={tenant}"
+        return Finding(READY, "False", Reason.SECRET_MISSING, said)
+    if (found["metadata"].get("labels") or {}).get(LABEL_TENANT) != tenant:
+        said = f"{where} is not labelled {LABEL_TENANT}={tenant}: it is not this tenant's"
+        return stalled(Reason.SECRET_MISSING, said)
+    return _lacking(where, found, wanted.keys, Reason.SECRET_MISSING)
+
+
+def _lacking(
+    where: str, found: Manifest, needed: Sequence[str], reason: Reason = Reason.BIND_SECRET_MISSING
+) -> Finding | None:
     missing = [key for key in needed if not (found.get("data") or {}).get(key)]
     if missing:
-        return Finding(READY, "False", Reason.BIND_SECRET_MISSING, f"{where} lacks {', '.join(missing)}")
+        return Finding(READY, "False", reason, f"{where} lacks {', '.join(missing)}")
     return None

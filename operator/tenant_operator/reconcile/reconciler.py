@@ -21,7 +21,7 @@ from tenant_operator.reconcile.contexts import Contexts, NotReadyError
 from tenant_operator.reconcile.execute import Executor, Result
 from tenant_operator.reconcile.gather import Gatherer
 from tenant_operator.reconcile.ledger import Ledger, namespace_key
-from tenant_operator.stack import app
+from tenant_operator.stack import app_config
 from tenant_operator.stack.part import Context, Finding, Manifest, ObjectKey, Observed, Part
 
 RESYNC_SECONDS = 300.0
@@ -228,7 +228,7 @@ class Reconciler:
                 "inventory": self._inventory(ctx, seen),
             }
             if any(item.type == ConditionType.APP_READY and item.status == "True" for item in findings):
-                wanted["appVersion"] = app.version(ctx)
+                wanted["appVersion"] = app_config.version(ctx)
         if wanted != before:
             await self.cluster.write_status(live, wanted)
             for item in status.flips(old, verdict.conditions):

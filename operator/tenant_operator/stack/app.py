@@ -4,11 +4,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tenant_operator.api.common import seconds
 from tenant_operator.api.names import ANNOTATION_WITH
 from tenant_operator.api.reasons import ConditionType, Reason
 from tenant_operator.api.tenant import InventoryItem
 from tenant_operator.stack import keys
+from tenant_operator.stack.app_config import PORT, config, image, named_secrets, version
+from tenant_operator.stack.app_config import RUN as _RUN
 from tenant_operator.stack.database import provisioned
 from tenant_operator.stack.part import Context, Desired, Evidence, Finding, Manifest, ObjectKey, Observed, Removal
 from tenant_operator.stack.pods import why_not_ready
@@ -26,93 +27,8 @@ from tenant_operator.stack.render import (
 from tenant_operator.stack.text import digest
 
 NAME = "app"
-PORT = 8443
-_RUN = "/var/run/cloister"
 WAVE_CONFIG = 40
 WAVE_WORKLOAD = 50
-
-
-def image(ctx: Context) -> str:
-    """Return the app image: the one named, else the named version of ours, else the operator's own release."""
-    wanted = ctx.spec.app
-    if wanted.image:
-        return wanted.image
-    ours = ctx.platform.images.app
-    if wanted.version and wanted.version != ctx.platform.version:
-        repository = ours.partition("@")[0]
-        name, _, tag = repository.rpartition(":")
-        return f"{repository if '/' in tag or not name else name}:{wanted.version}"
-    return ours
-
-
-def version(ctx: Context) -> str:
-    """Return the version the tenant runs, as people call it."""
-    return ctx.spec.app.version or (ctx.spec.app.image or ctx.platform.version)
-
-
-def _role(name: str, folder: str) -> dict[str, str]:
-    return {"user": name, "passwordFile": f"{_RUN}/{folder}/password"}
-
-
-def config(ctx: Context) -> dict[str, Any]:
-    """Return the app's configuration file (docs/contracts.md). It holds paths to secrets, never a secret."""
-    ldap, names, vault, sessions = ctx.spec.identity.ldap, ctx.names, ctx.region.vault, ctx.spec.sessions
-    return {
-        "tenant": {
-            "id": names.id,
-            "name": names.tenant,
-            "displayName": ctx.spec.display_name,
-            "region": ctx.spec.region,
-        },
-        "hostname": ctx.spec.hostname,
-        "listen": {
-            "host": "0.0.0.0",  # noqa: S104 - the network policy decides who gets here
-            "port": PORT,
-            "certFile": f"{_RUN}/tls/tls.crt",
-            "keyFile": f"{_RUN}/tls/tls.key",
-        },
-        "database": {
-            "host": names.service_host("database"),
-            "port": 5432,
-            "name": "app",
-            "caFile": f"{_RUN}/ca/platform.crt",
-            "app": _role("app", "database-app"),
-            "auditWriter": _role("audit_writer", "database-audit-writer"),
-            "owner": _role("app_owner", "database-owner"),
-        },
-        "vault": {
-            "address": vault.address,
-            "caFile": f"{_RUN}/ca/vault.crt",
-            "authMount": vault.auth_mount,
-            "role": names.vault_role("app"),
-            "transitMount": vault.transit_mount,
-            "key": names.transit_key,
-            "signingKey": names.signing_key,
-            "tokenFile": f"{_RUN}/tokens/vault",
-        },
-        "audit": {
-            "url": ctx.platform.audit_url,
-            "caFile": f"{_RUN}/ca/platform.crt",
-            "log": names.audit_log,
-            "tokenFile": f"{_RUN}/tokens/audit",
-        },
-        "ldap": {
-            "url": ldap.url,
-            "startTLS": ldap.tls.start_tls,
-            "baseDN": ldap.base_dn,
-            "userAttribute": ldap.user_attribute,
-            "bindDNFile": f"{_RUN}/directory/bindDN",
-            "passwordFile": f"{_RUN}/directory/password",
-            "caFile": f"{_RUN}/directory/ca.crt",
-            "groups": [{"group": item.group, "role": item.role} for item in ctx.spec.identity.groups],
-        },
-        "sessions": {
-            "idleSeconds": seconds(sessions.idle_timeout),
-            "absoluteSeconds": seconds(sessions.absolute_timeout),
-            "maxConcurrent": sessions.max_concurrent,
-        },
-        "system": {"image": image(ctx), "version": version(ctx)},
-    }
 
 
 def _configuration(ctx: Context) -> list[Manifest]:
@@ -126,9 +42,15 @@ def _configuration(ctx: Context) -> list[Manifest]:
     return [
         _certificate(ctx),
         secret(meta(ctx, NAME, "directory"), directory),
+        *_named(ctx),
         obj("v1", "ConfigMap", meta(ctx, NAME, "trust"), data=trust),
         obj("v1", "ConfigMap", meta(ctx, NAME, "app-config"), data={"config.json": _text(config(ctx))}),
     ]
+
+
+def _named(ctx: Context) -> list[Manifest]:
+    values = named_secrets(ctx)
+    return [secret(meta(ctx, NAME, "app-named"), values)] if values else []
 
 
 def _certificate(ctx: Context) -> Manifest:
@@ -173,6 +95,8 @@ def _pod(ctx: Context) -> Manifest:
         mount("database-app", f"{_RUN}/database-app"),
         mount("database-audit-writer", f"{_RUN}/database-audit-writer"),
     ]
+    if named_secrets(ctx):
+        serve.append(mount("named", f"{_RUN}/named"))
     environment = [{"name": "CLOISTER_APP_CONFIG", "value": "/etc/cloister/app/config.json"}]
     common = {"env": environment}
     resources = ctx.klass.app.resources
@@ -202,6 +126,8 @@ def _pod(ctx: Context) -> Manifest:
         token_volume(),
         {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
     ]
+    if named_secrets(ctx):
+        volumes.append(secret_volume("named", "app-named"))
     return pod_spec(ctx, "app", [main], initContainers=[migrate], volumes=volumes, terminationGracePeriodSeconds=20)
 
 

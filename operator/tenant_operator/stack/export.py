@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from tenant_operator.stack import app, network
+from tenant_operator.stack import app_config, network
 from tenant_operator.stack.part import Context, Manifest, ObjectKey
 from tenant_operator.stack.render import (
     config_volume,
@@ -97,7 +97,7 @@ def _policy(ctx: Context) -> Manifest:
 
 def _config(ctx: Context, request: ExportRequest) -> dict[str, str]:
     """Return the files: the app's own configuration with the export's Vault role, and the job's."""
-    documents = app.config(ctx)
+    documents = app_config.config(ctx)
     documents["vault"]["role"] = ctx.names.vault_role(ACCOUNT)
     vault = documents["vault"]
     job = {
@@ -153,7 +153,7 @@ def _pod(ctx: Context) -> Manifest:
     documents = container(
         ctx,
         "documents",
-        app.image(ctx),
+        app_config.image(ctx),
         resources,
         args=["export", "--out", WORK],
         env=[{"name": "CLOISTER_APP_CONFIG", "value": f"{_CONFIG}/app.json"}],

@@ -23,6 +23,8 @@ _NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 _DNS_PORTS = (53, 5353)
 """The Service's port, and the pods' own where they do not run as root: a policy sees the pods' port."""
 
+_PORTS = {"https": 443, "ldaps": 636, "ldap": 389, "smtp": 25, "smtps": 465}
+
 Peer = dict[str, Any]
 
 
@@ -60,19 +62,23 @@ def cidr_error(network: Network) -> str | None:
 
 
 def url_rule(url: str) -> dict[str, Any]:
-    """Return the egress rule for an https or ldap address: its Service's namespace when it has one, else any address.
+    """Return the egress rule for an https, ldap or smtp address: its Service's namespace when it has one, else any address.
 
     A name outside the cluster has no selector in a NetworkPolicy; then the port is what is left to bound it by.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    port = parts.port or {"https": 443, "ldaps": 636, "ldap": 389}[parts.scheme]
+    port = parts.port or _PORTS[parts.scheme]
     labels = host.split(".")
     in_cluster = len(labels) >= 3 and labels[2] == "svc"  # noqa: PLR2004 - service.namespace.svc
     if in_cluster:
         # The policy sees the pod's port, which need not be the Service's: inside a named namespace all ports are open.
         return {"to": [namespace_peer(labels[1])]}
     return {"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}], "ports": _tcp(port)}
+
+
+def _distinct(rules: Sequence[Manifest]) -> list[Manifest]:
+    return [rule for index, rule in enumerate(rules) if rule not in rules[:index]]
 
 
 def policy(ctx: Context, name: str, who: str, *, ingress: Sequence[Any] = (), egress: Sequence[Any] = ()) -> Manifest:
@@ -115,11 +121,15 @@ def _policies(ctx: Context) -> list[Manifest]:
     ]
     app_in = [{"from": people, "ports": _tcp(8443)}] if people else []
     directory = url_rule(ctx.spec.identity.ldap.url)
+    named = [url_rule(sink.url) for sink in ctx.spec.alerts]
+    named += [url_rule(ctx.spec.identity.oidc.issuer)] if ctx.spec.identity.oidc else []
     return [
         _deny_all(ctx),
         _dns(ctx),
         policy(ctx, "database", "database", ingress=[{"from": [*clients, operator], "ports": _tcp(5432)}]),
-        policy(ctx, "app", "app", ingress=app_in, egress=[database, vault, audit, directory, *extra]),
+        policy(
+            ctx, "app", "app", ingress=app_in, egress=[database, vault, audit, directory, *_distinct(named), *extra]
+        ),
         policy(ctx, "backup", "backup", egress=[database, vault, audit, store]),
         policy(ctx, "isolation-probe", "isolation-probe", egress=[database]),
     ]

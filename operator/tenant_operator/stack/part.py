@@ -100,6 +100,8 @@ class Context:
     running: bool = True
     bind_secret: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The tenant's directory bind secret (bindDN, password, CA), decoded, as found in the operator's namespace."""
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    """The other Secrets that the Tenant names, decoded, by name."""
 
     @property
     def namespace(self) -> str:
