@@ -95,7 +95,17 @@ def closed() -> list[tuple[str, Path_]]:
 
 def defaults(kind: str) -> list[tuple[Path_, Any]]:
     """Return the defaults that show in an object in which a person left everything out that may be left out."""
-    return [(path, node["default"]) for path, node in _nodes(schema(kind)) if "default" in node and 0 not in path]
+    nodes = dict(_nodes(schema(kind)))
+
+    def shows(path: Path_) -> bool:
+        """Tell whether an object is there although nobody wrote it: it must be, or has a default."""
+        return len(path) <= 1 or (
+            ("default" in nodes[path] or path[-1] in nodes[path[:-1]].get("required", ())) and shows(path[:-1])
+        )
+
+    return [
+        (path, node["default"]) for path, node in nodes.items() if "default" in node and 0 not in path and shows(path)
+    ]
 
 
 def at(body: Any, path: Path_) -> Any:
