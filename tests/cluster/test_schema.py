@@ -27,6 +27,7 @@ OIDC = {
     "clientSecret": "acme-oidc",
     "caKey": "ca.crt",
     "groupsClaim": "groups",
+    "groups": [{"group": "cloister-approvers", "role": "approver"}],
 }
 CONDUCT: dict[str, Any] = {
     "signatures": {
@@ -41,7 +42,17 @@ CONDUCT: dict[str, Any] = {
         "retention": "3650d",
         "maxUpload": "64Mi",
         "pdfa": "claimed",
-        "metadata": [{"name": "study", "label": "Study", "required": True, "pattern": "[A-Z]+-[0-9]+"}],
+        "timeZone": "Europe/Berlin",
+        "metadata": [
+            {
+                "name": "study",
+                "label": "Study",
+                "type": "choice",
+                "choices": ["AC-1"],
+                "required": True,
+                "pattern": "[A-Z]+-[0-9]+",
+            }
+        ],
     },
     "alerts": [
         {
@@ -223,6 +234,11 @@ def sink(**fields: Any) -> dict[str, Any]:
     return schema.put(full("Tenant"), ("spec", "alerts"), [fields])
 
 
+def metadata(**fields: Any) -> dict[str, Any]:
+    return schema.put(full("Tenant"), ("spec", "records", "metadata"), [{"name": "study", "label": "Study", **fields}])
+
+
+CHOICES = "choices belong to the type choice, and it needs some"
 TLS = "the directory must be reached over TLS: use an ldaps:// url, or ldap:// with tls.startTLS: true"
 ONE_KEY = "give exactly one of age and x509"
 NAMES = "a Tenant's name has at most 40 characters: lower-case letters, digits and dashes"
@@ -251,6 +267,13 @@ NEW: dict[str, tuple[str, str, str, Any, Any]] = {
     ),
     "mail to nobody": (
         "Tenant", "spec.alerts", SINK_TO, lambda: sink(**MAIL), lambda: sink(**MAIL | {"recipients": []}),
+    ),
+    "a choice of nothing": (
+        "Tenant", "spec.records.metadata", CHOICES, lambda: metadata(type="choice", choices=["a"]),
+        lambda: metadata(type="choice"),
+    ),
+    "choices of a text": (
+        "Tenant", "spec.records.metadata", CHOICES, metadata, lambda: metadata(type="text", choices=["a"]),
     ),
     "a key of no secret": (
         "Tenant", "spec.alerts", SINK_KEY,

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from tenant_app.settings import Settings
 from tenant_operator.api.tenant import parse_spec
+from tenant_operator.reconcile import preflight
 from tenant_operator.stack import app, network
 from tenant_operator.stack.app_config import config, secrets_named
 from tests.support.tenant_context import tenant_context
@@ -39,7 +40,12 @@ SAID = {
         {"kind": "mail", "url": "smtp://mail.example:587", "recipients": ["soc@acme.example"]},
     ],
 }
-OIDC = {"issuer": "https://id.example", "clientID": "cloister", "clientSecret": "acme-oidc"}
+OIDC = {
+    "issuer": "https://id.example",
+    "clientID": "cloister",
+    "clientSecret": "acme-oidc",
+    "groups": [{"group": "approvers", "role": "approver"}],
+}
 SECRETS = {"acme-soc": {"token": "hush-token", "ca": "a CA"}, "acme-oidc": {"clientSecret": "hush-client"}}
 
 
@@ -121,6 +127,20 @@ def test_the_app_may_reach_its_sinks_and_its_issuer_and_nothing_more_for_it(ctx)
             for port in (587, 443)
         ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("records", "words"),
+    [
+        ({"timeZone": "Mars/Olympus"}, "spec.records: timeZone 'Mars/Olympus'"),
+        ({"metadata": [{"name": "study", "label": "Study", "pattern": "("}]}, "metadata[0].pattern"),
+    ],
+)
+def test_what_the_app_would_refuse_at_its_start_is_said_of_the_tenant(records, words):
+    body = tenant_context().spec.manifest() | {"records": records}
+    finding = preflight.spec_errors(parse_spec({"spec": body}))
+    assert finding is not None
+    assert words in finding.message
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,22 @@ class Training(ApiModel):
 class MetadataField(ApiModel):
     """A field that every document carries."""
 
-    name: str = Field(min_length=1, max_length=40, pattern=r"^[a-z][a-z0-9_]*$", description="Key of the field.")
-    label: str = Field(min_length=1, max_length=80, description="What people read beside it.")
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                cel(
+                    "(has(self.type) && self.type == 'choice') == (has(self.choices) && size(self.choices) > 0)",
+                    "choices belong to the type choice, and it needs some",
+                    fieldPath=".choices",
+                )
+            ]
+        }
+    )
+
+    name: str = Field(min_length=1, max_length=31, pattern=r"^[a-z][a-z0-9_]{0,30}$", description="Key of the field.")
+    label: str = Field(min_length=1, max_length=60, description="What people read beside it.")
+    type: Literal["text", "date", "number", "choice"] = Field(default="text", description="What a value is.")
+    choices: list[str] = Field(default_factory=list, max_length=64, description="Values of a choice.")
     required: bool = Field(default=True, description="Refuse a document without it.")
     pattern: str | None = Field(
         default=None, max_length=200, description="Regular expression that the whole value must match."
@@ -90,6 +104,12 @@ class Records(ApiModel):
         max_length=24,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         description="Fields of every document.",
+    )
+    time_zone: str = Field(
+        default="Etc/UTC",
+        max_length=64,
+        pattern=r"^[A-Za-z][A-Za-z0-9_+/-]*$",
+        description="IANA time zone that is printed beside UTC.",
     )
     pdfa: Literal["off", "claimed"] = Field(
         default="off", description="claimed: a PDF must claim to be PDF/A (ISO 19005), and not contradict it."
@@ -146,6 +166,13 @@ class Sink(ApiModel):
     )
 
 
+class ClaimRole(ApiModel):
+    """People whose token names a group have a role in the app."""
+
+    group: str = Field(min_length=1, max_length=256, description="The group as the token names it.")
+    role: AppRole = Field(description="What its members may do.")
+
+
 class Oidc(ApiModel):
     """OpenID Connect beside the directory."""
 
@@ -168,3 +195,6 @@ class Oidc(ApiModel):
         description="Key of that Secret with the CA of the issuer's certificate, where it is not publicly trusted.",
     )
     groups_claim: str = Field(default="groups", max_length=64, description="Claim that holds the person's groups.")
+    groups: list[ClaimRole] = Field(
+        min_length=1, max_length=64, description="Value of the claim to role. No group, no access."
+    )

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from tenant_operator.api.names import LABEL_TENANT
 from tenant_operator.api.reasons import ConditionType, Reason
 from tenant_operator.api.tenant import TenantSpec
-from tenant_operator.stack.app_config import NamedSecret
+from tenant_operator.stack.app_config import NamedSecret, records_error
 from tenant_operator.stack.backup import schedule_error
 from tenant_operator.stack.network import cidr_error
 from tenant_operator.stack.part import Finding, Manifest
@@ -42,6 +42,8 @@ def spec_errors(spec: TenantSpec) -> Finding | None:
         return stalled(Reason.INVALID_SCHEDULE, f"spec.backup: {error}")
     if error := cidr_error(spec.network):
         return stalled(Reason.INVALID_SPEC, f"spec.network: {error}")
+    if error := records_error(spec.records):
+        return stalled(Reason.INVALID_SPEC, f"spec.records: {error}")
     try:
         port = urlsplit(spec.identity.ldap.url).port
     except ValueError as problem:

@@ -1,13 +1,15 @@
 """The app's configuration file (docs/contracts.md): what the Tenant says, in its words. Paths to secrets, never a secret."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tenant_operator.api.common import seconds
-from tenant_operator.api.conduct import Sink
+from tenant_operator.api.conduct import Records, Sink
 from tenant_operator.api.tenant import TenantSpec
 from tenant_operator.stack.database_config import quantity
 from tenant_operator.stack.part import Context
+from tenant_operator.stack.text import time_zone_error
 
 RUN = "/var/run/cloister"
 PORT = 8443
@@ -123,14 +125,17 @@ def _conduct(ctx: Context) -> dict[str, Any]:
     conduct: dict[str, Any] = {
         "signing": signing,
         "training": {"required": sorted(spec.training.required)},
-        "uploads": {"maxBytes": int(quantity(spec.records.max_upload))},
+        "uploads": {
+            "maxBytes": int(quantity(spec.records.max_upload)),
+            "pdfaFor": ["*"] if spec.records.pdfa == "claimed" else [],
+        },
         "records": {
             "retentionDays": max(1, seconds(spec.records.retention) // _DAY),
-            "pdfa": spec.records.pdfa,
+            "timeZone": spec.records.time_zone,
             "metadata": [item.manifest() for item in spec.records.metadata],
         },
         "alerts": [_sink(item) for item in spec.alerts],
-        "secondFactor": spec.identity.second_factor,
+        "secondFactor": {"policy": spec.identity.second_factor},
     }
     if oidc := spec.identity.oidc:
         conduct["oidc"] = {
@@ -138,9 +143,22 @@ def _conduct(ctx: Context) -> dict[str, Any]:
             "clientId": oidc.client_id,
             "clientSecretFile": path_of(oidc.client_secret, "clientSecret"),
             "groupsClaim": oidc.groups_claim,
+            "groups": [item.manifest() for item in oidc.groups],
             **({"caFile": path_of(oidc.client_secret, oidc.ca_key)} if oidc.ca_key else {}),
         }
     return conduct
+
+
+def records_error(records: Records) -> str | None:
+    """Return what the app would refuse of it at its start: a time zone or a pattern that is none."""
+    if error := time_zone_error(records.time_zone):
+        return error
+    for index, item in enumerate(records.metadata):
+        try:
+            re.compile(item.pattern or "")
+        except re.error as wrong:
+            return f"metadata[{index}].pattern: {wrong}"
+    return None
 
 
 def _sink(sink: Sink) -> dict[str, Any]:

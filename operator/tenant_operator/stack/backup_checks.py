@@ -14,6 +14,7 @@ from tenant_operator.api.tenant import Backup
 from tenant_operator.stack.evidence import reports
 from tenant_operator.stack.part import Context, Finding, Observed, Trouble
 from tenant_operator.stack.pods import why_not_ready
+from tenant_operator.stack.text import time_zone_error
 
 _FIELDS = ("minute", "hour", "day of month", "month", "day of week")
 # What Kubernetes' parser (robfig/cron v3) takes: croniter alone would also take L, # and 7 for Sunday.
@@ -32,15 +33,7 @@ def schedule_error(backup: Backup) -> str | None:
             return f"schedule {backup.schedule!r}: {text!r} is no {name}"
     if _SUNDAY_7.search(fields[4]):
         return f"schedule {backup.schedule!r}: Sunday is 0, not 7"
-    return _time_zone_error(backup.time_zone) or _expression_error(backup.schedule)
-
-
-def _time_zone_error(name: str) -> str | None:
-    try:
-        ZoneInfo(name)
-    except (OSError, ValueError, LookupError):
-        return f"timeZone {name!r} is not in the IANA time zone database"
-    return None
+    return time_zone_error(backup.time_zone) or _expression_error(backup.schedule)
 
 
 def _expression_error(schedule: str) -> str | None:
