@@ -245,3 +245,4 @@ class AdmissionWatch:
         async with self.recorder.acts(PLATFORM_LOG, [planned]) as (act,):
             await self.registered.patch(live, trusting(live, bundle(self.derive)))
             act.done()
+        self._look_again()  # our own write is no news to the watch
