@@ -110,6 +110,7 @@ async def test_a_request_of_ours_within_its_act_is_in_both_records(written, tmp_
         event("patch", "configmaps", "app-config", ago=600),
         event("create", "pods", "mine", user=APP),
         event("patch", "namespaces", SPACE),
+        event("delete", "secrets", "x", user=OPERATOR, impersonatedUser={"username": OPERATOR}),
     ],
 )
 async def test_a_mutation_by_an_identity_of_ours_without_an_act_is_a_gap(written, tmp_path, secret):

@@ -41,6 +41,9 @@ class Call:
     id: str
     at: datetime
     user: str
+    """Whose rights it used: the impersonated one's, where somebody acted as another."""
+    behind: str
+    """Who impersonated them, if anybody."""
     verb: str
     about: Object
     subresource: str
@@ -56,7 +59,8 @@ class Call:
     def __str__(self) -> str:
         kind, namespace, name = self.about
         place = f"{namespace}/{name}" if namespace else name
-        return f"{self.at:%Y-%m-%dT%H:%M:%SZ} {self.user} {self.verb} {kind} {place} (audit id {self.id})"
+        who = f"{self.user} (in truth {self.behind})" if self.behind else self.user
+        return f"{self.at:%Y-%m-%dT%H:%M:%SZ} {who} {self.verb} {kind} {place} (audit id {self.id})"
 
 
 def read(files: Sequence[Path]) -> list[Call]:
@@ -86,7 +90,8 @@ def _call(line: str, where: str) -> Call | None:
         return Call(
             id=event["auditID"],
             at=datetime.fromisoformat(event["requestReceivedTimestamp"]),
-            user=event["user"].get("username", ""),
+            user=(event.get("impersonatedUser") or event["user"]).get("username", ""),
+            behind=event["user"].get("username", "") if event.get("impersonatedUser") else "",
             verb=event["verb"],
             about=(kind, "" if kind == "Namespace" else about.get("namespace", ""), about.get("name", "")),
             subresource=about.get("subresource", ""),
