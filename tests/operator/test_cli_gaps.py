@@ -164,6 +164,29 @@ async def test_an_edit_by_a_person_is_in_both_records_by_the_entrys_id(written, 
     assert "which is in no log" in texts[0]
 
 
+async def test_the_platforms_own_log_covers_records_and_what_the_operator_did_before_there_was_a_log(service, tmp_path):
+    hook = event("patch", "mutatingwebhookconfigurations", "cloister-admission", namespace="", ago=25)
+    late = event("patch", "mutatingwebhookconfigurations", "cloister-admission", namespace="", ago=2)
+    record = event("create", "tenantrecords", "acme-pharma", namespace="")
+    status = event("patch", "tenantrecords", "acme-pharma", namespace="", subresource="status")
+    begun = act("single", "pod", kind="Operator", action="operator:self:start", ago=10)
+    intent = act("intent", "acme-pharma", kind="TenantRecord", namespace=None, action="operator:tenant:onboard")
+    outcome = act("outcome", "acme-pharma", kind="TenantRecord", namespace=None, action=intent.action, intent=intent.id)
+    async with service.client() as operator:
+        await operator.append("platform", [begun, intent, outcome])
+        await service.signed("platform", (await operator.log("platform"))["durable"])
+        data = await operator.export("platform")
+
+    def texts(*events):
+        found = calls(tmp_path, *events)
+        report = gaps.find(data, "platform", bound=BOUND, now=datetime.now(UTC), calls=found)
+        return [problem.text for problem in report.problems]
+
+    assert texts(hook, record, status) == []
+    (problem,) = texts(hook, record, status, late)
+    assert "patch MutatingWebhookConfiguration cloister-admission" in problem
+
+
 async def test_the_command_shows_a_table_or_json_and_ends_as_the_verifier_does(
     written, tmp_path, cloister, monkeypatch
 ):

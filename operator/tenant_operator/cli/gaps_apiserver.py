@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from audit_contract.leaf import Leaf
-from tenant_operator.api.names import PLATFORM_LOG
+from tenant_operator.api.names import ADMISSION, PLATFORM_LOG
 from tenant_operator.cli.problems import ProblemError
 from tenant_operator.clients.resources import CERTIFICATE, CHILDREN, OURS, WEBHOOKS
 
@@ -144,6 +144,8 @@ def acts(leaves: Mapping[int, Leaf], scope: Scope, bound: timedelta) -> list[Act
     ends = {leaf.data["intent"]: leaf for leaf in leaves.values() if leaf.data["phase"] == "outcome"}
     found = []
     for index, leaf in leaves.items():
+        if leaf.action == "operator:self:start" and scope.tenant == PLATFORM_LOG:
+            found += _beginning(index, leaf, bound)
         source, subject, verb = leaf.action.split(":")
         about = (leaf.data["object"]["type"], leaf.data["object"].get("namespace", ""), leaf.data["object"]["id"])
         about = (about[0], "" if about[0] == "Namespace" else about[1], about[2])
@@ -157,6 +159,13 @@ def acts(leaves: Mapping[int, Leaf], scope: Scope, bound: timedelta) -> list[Act
         asked = subject == "object" and outcome is not None and outcome.data.get("result") == "ok"
         found.append(Act(index, about, begin, end, asked))
     return found
+
+
+def _beginning(index: int, leaf: Leaf, bound: timedelta) -> Iterator[Act]:
+    """Yield what an operator does before there is a log to tell: `operator:self:start` tells it afterwards."""
+    told = datetime.fromisoformat(leaf.data["t"]["event"])
+    for kind in WEBHOOKS:
+        yield Act(index, (kind.kind, "", ADMISSION), told - bound, told, asked=False)
 
 
 def unrecorded(calls: Iterable[Call], known: Iterable[Act], scope: Scope, skew: timedelta) -> Iterator[str]:
