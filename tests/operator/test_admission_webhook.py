@@ -5,6 +5,7 @@
 import asyncio
 import copy
 import ssl
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -13,7 +14,9 @@ from audit_contract.client import AuditClient
 from audit_contract.entry import uuid7
 from audit_contract.verify import verify_bundle
 from tenant_operator.api.names import ANNOTATION_ADMISSION, ANNOTATION_REASON, ANNOTATION_TICKET
+from tenant_operator.clients.audit import SERVING, AuditRecorder
 from tenant_operator.handlers import admission
+from tenant_operator.ports import Planned
 from tenant_operator.stack import stamp
 from tests.audit_service.conftest import database, postgres, service, settings  # noqa: F401
 from tests.audit_service.service import TENANT_LOG, Service
@@ -253,3 +256,27 @@ async def test_a_new_certificate_is_taken_up_without_a_restart(webhook, tmp_path
         served_now.cancel()
         server.close()
         await server.wait_closed()
+
+
+async def test_intents_and_outcomes_name_the_entry_they_serve_and_the_newest_deletion_is_found(service, webhook):
+    _, old = await webhook.write(tenant())
+    await onboarded(service, webhook)
+    await webhook.write(None, old)
+    said, _ = await webhook.write(None, old)
+    assert said["allowed"]
+    entry = (await entries(service, TENANT_LOG))[-1]["entry"]["id"]
+    async with service.client() as operator:
+        recorder = AuditRecorder(operator, "system:serviceaccount:cloister-system:cloister-operator")
+        found = await recorder.latest(TENANT_LOG, "admission:resource:delete", "Tenant", "acme-pharma")
+        assert found == entry
+        assert await recorder.latest(TENANT_LOG, "admission:resource:delete", "Tenant", "globex-bio") == ""
+        planned = Planned("operator:object:delete", "Deployment", "app", "tenant-acme-pharma")
+        async with recorder.acts(TENANT_LOG, [replace(planned, request=entry), planned]) as acts:
+            acts[0].done()
+        token = SERVING.set(entry)
+        await recorder.note(TENANT_LOG, planned)
+        SERVING.reset(token)
+        await service.signed(TENANT_LOG, (await operator.log(TENANT_LOG))["durable"])
+        rows = await operator.entries(TENANT_LOG, action="operator:object:delete")
+    said_of = [(row["entry"]["phase"], row["entry"].get("request")) for row in rows]
+    assert said_of == [("intent", entry), ("intent", None), ("outcome", entry), ("outcome", None), ("single", entry)]

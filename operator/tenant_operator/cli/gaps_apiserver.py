@@ -142,7 +142,7 @@ class Scope:
 def acts(leaves: Mapping[int, Leaf], scope: Scope, bound: timedelta) -> list[Act]:
     """Return the log's acts on objects of its scope; one without an outcome counts until the bound."""
     ends = {leaf.data["intent"]: leaf for leaf in leaves.values() if leaf.data["phase"] == "outcome"}
-    found = []
+    found: list[Act] = []
     for index, leaf in leaves.items():
         if leaf.action == "operator:self:start" and scope.tenant == PLATFORM_LOG:
             found += _beginning(index, leaf, bound)
