@@ -3,9 +3,13 @@
 # ruff: noqa: F811 - fixtures are imported and then asked for by name
 
 import asyncio
+import base64
 import copy
+import os
+import signal
 import ssl
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -16,9 +20,12 @@ from audit_contract.verify import verify_bundle
 from tenant_operator.api.names import ANNOTATION_ADMISSION, ANNOTATION_REASON, ANNOTATION_TICKET
 from tenant_operator.clients.audit import SERVING, AuditRecorder
 from tenant_operator.handlers import admission
+from tenant_operator.handlers.admission_watch import secret
+from tenant_operator.handlers.settings import ImageNames, OperatorConfig, Pod
 from tenant_operator.ports import Planned
 from tenant_operator.stack import stamp
 from tests.audit_service.conftest import database, postgres, service, settings  # noqa: F401
+from tests.audit_service.postgres import free_port
 from tests.audit_service.service import TENANT_LOG, Service
 from tests.support.tenants import DERIVE, documents
 from tests.support.webhook import ALICE, patched, review, served, tenant
@@ -280,3 +287,31 @@ async def test_intents_and_outcomes_name_the_entry_they_serve_and_the_newest_del
         rows = await operator.entries(TENANT_LOG, action="operator:object:delete")
     said_of = [(row["entry"]["phase"], row["entry"].get("request")) for row in rows]
     assert said_of == [("intent", entry), ("intent", None), ("outcome", entry), ("outcome", None), ("single", entry)]
+
+
+async def test_the_process_serves_and_ends_in_order_when_it_is_told_to(tmp_path, monkeypatch):
+    for name, value in secret(DERIVE, "cloister-system", datetime.now(UTC))["data"].items():
+        (tmp_path / name).write_bytes(base64.b64decode(value))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
+    config = OperatorConfig(images=ImageNames(app="a", postgres="p", jobs="j"), version="1")
+    files = admission.Files(tmp_path, tmp_path)
+    (tmp_path / "ca.crt").write_text(DERIVE.ca.certificate)
+    port = free_port()
+    serving = asyncio.create_task(admission.serve(config, Pod(), files, host="127.0.0.1", port=port))
+    trust = ssl.create_default_context(cadata=DERIVE.ca.certificate)
+    async with httpx.AsyncClient(verify=trust) as client:
+        for _ in range(200):
+            try:
+                assert (await client.get(f"https://localhost:{port}/readyz")).text == "ok"
+                break
+            except httpx.ConnectError:
+                await asyncio.sleep(0.05)
+        said = (
+            await client.post(f"https://localhost:{port}/stamp", json={"request": review("CREATE", tenant())})
+        ).json()
+        assert said["response"]["allowed"]
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(serving, 20)
+        with pytest.raises(httpx.ConnectError):
+            await client.get(f"https://localhost:{port}/readyz")
