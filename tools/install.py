@@ -48,10 +48,13 @@ def install(values: Mapping[str, Any], env: Mapping[str, str]) -> bool:
         run([*command, "--skip-crds", "-f", str(file), "--description", wanted], env=env, quiet=True)
     finally:
         file.unlink()
+    guards = values.get("admission", {})
+    webhook = guards.get("enabled", True) and guards.get("webhook", {}).get("enabled", True)
     for namespace, kind in (
         ("cloister-audit", "statefulset/audit-database"),
         ("cloister-audit", "deployment/audit"),
         (NAMESPACE, "deployment/cloister-operator"),
+        *([(NAMESPACE, "deployment/cloister-admission")] if webhook else []),
     ):
         run(["kubectl", "-n", namespace, "rollout", "status", kind, "--timeout=180s"], env=env, quiet=True)
     return True

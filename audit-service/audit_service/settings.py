@@ -60,6 +60,7 @@ class Identity(Part):
     jwks_ca_file: Path | None = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
     jwks_token_file: Path | None = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
     operator: str = "system:serviceaccount:cloister-system:cloister-operator"
+    admission: str = "system:serviceaccount:cloister-system:cloister-admission"
     platform_auditors: tuple[str, ...] = ("system:serviceaccount:cloister-audit:platform-auditor",)
 
 

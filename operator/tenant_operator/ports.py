@@ -98,6 +98,10 @@ class Planned:
     """Path, old and new value; never a secret."""
     actor: str = ""
     """The user the API server authenticated, when the act is a person's; the operator itself otherwise."""
+    request: str = ""
+    """Id of the admission entry that this serves: the edit it follows from. Nothing for drift, timers and what is due."""
+    entry: str = ""
+    """Id of this very entry (a UUIDv7), for what must be in the log once however often it is sent; else a new one."""
 
 
 class Recorder(Protocol):
@@ -114,6 +118,9 @@ class Recorder(Protocol):
 
     async def note(self, log: str, observed: Planned, result: str = "ok") -> Mapping[str, Any]:
         """Record one thing that happened or was observed (phase single); return its receipt: id, index, leafHash."""
+
+    async def latest(self, log: str, action: str, object_type: str, object_id: str) -> str:
+        """Return the id of the newest signed entry about an object with an action; nothing when there is none."""
 
     async def export(self, log: str) -> bytes:
         """Return the log's bundle, which `cloister-verify` checks offline."""

@@ -13,6 +13,7 @@ BACKUP = "system:serviceaccount:tenant-acme-pharma:backup"
 AUDITOR = "system:serviceaccount:tenant-acme-pharma:auditor"
 OTHER_APP = "system:serviceaccount:tenant-globex-bio:app"
 OTHER_AUDITOR = "system:serviceaccount:tenant-globex-bio:auditor"
+ADMISSION = "system:serviceaccount:cloister-system:cloister-admission"
 STRANGER = "system:serviceaccount:default:default"
 
 
@@ -20,7 +21,9 @@ STRANGER = "system:serviceaccount:default:default"
     ("subject", "kind", "action", "may"),
     [
         (OPERATOR, "operator", "operator:object:apply", True),
-        (OPERATOR, "admission", "admission:resource:update", True),
+        (OPERATOR, "admission", "admission:resource:update", False),
+        (ADMISSION, "admission", "admission:resource:update", True),
+        (ADMISSION, "operator", "operator:object:apply", False),
         (OPERATOR, "app", "app:document:create", False),
         (APP, "app", "app:document:create", True),
         (APP, "operator", "operator:object:apply", False),

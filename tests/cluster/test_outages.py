@@ -1,5 +1,6 @@
 """What a tenant does while the audit service or its Vault is away: it waits, says so, and goes on without help."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from tests.support import api, living, outside
-from tests.support.kubectl import get, kubectl
+from tests.support.kubectl import KubectlError, get, kubectl
 from tests.support.outside import VaultError
 from tests.support.waiting import say, until
 
@@ -60,13 +61,57 @@ def keys(region: str, word: str = "cloister-") -> list[str]:
     return outside.vault_names(region, "transit/keys", word)
 
 
-def test_without_the_audit_service_a_new_tenant_is_not_touched_and_goes_on_by_itself():
+@contextmanager
+def operator_asleep() -> Iterator[None]:
+    """Have no operator. The admission webhook is a Deployment of its own and answers on."""
+    scale = ("scale", "deployment/cloister-operator", "-n", "cloister-system")
+    which = ("-n", "cloister-system", "-l", "app.kubernetes.io/component=operator")
+    try:
+        kubectl(*scale, "--replicas=0")
+        until("the operator is gone", lambda: None if get("pods", *which)["items"] else True, 60)
+        yield
+    finally:
+        kubectl(*scale, "--replicas=1")
+        kubectl("rollout", "status", "deployment/cloister-operator", "-n", "cloister-system", "--timeout=80s")
+        say("the operator is back")
+
+
+def test_without_the_audit_service_an_edit_is_refused_in_clear_words_and_what_changes_nothing_passes():
+    before = keys(living.US)
+    name = living.named("refused")
+    renamed = json.dumps({"spec": {"displayName": "Renamed while nobody records"}})
+    with audit_away():
+        for refused in (
+            lambda: living.apply(living.body(name, living.US)),
+            lambda: kubectl("patch", "tenant", "globex-bio", "--type=merge", "-p", renamed),
+        ):
+            with pytest.raises(KubectlError) as caught:
+                refused()
+            assert "this change cannot be recorded, so it is not made" in str(caught.value)
+            assert "kubectl -n cloister-audit get pods" in str(caught.value)
+        assert api.find(api.cloister("tenants", name)) is None
+        assert living.live("globex-bio")["spec"]["displayName"] != "Renamed while nobody records"
+        kubectl("label", "tenant", "globex-bio", "cloister.test/looked-at=yes")
+        kubectl(
+            "patch", "tenant", "globex-bio", "--type=merge", "-p", '{"metadata":{"finalizers":["cloister.test/f"]}}'
+        )
+        kubectl("patch", "tenant", "globex-bio", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+        untouched(name, before)
+    kubectl("label", "tenant", "globex-bio", "cloister.test/looked-at-")
+
+
+def test_a_tenant_admitted_before_the_audit_service_went_away_is_not_touched_and_goes_on_by_itself():
     before = keys(living.US)
     with ExitStack() as outage:
+        asleep = outage.enter_context(ExitStack())
+        asleep.enter_context(operator_asleep())
+        name = outage.enter_context(living.tenant(living.named("audit"), living.US))  # admitted with no operator there
         away = outage.enter_context(ExitStack())
         away.enter_context(audit_away())
-        name = outage.enter_context(living.tenant(living.named("audit"), living.US))
-        outage.callback(away.close)  # before the tenant is removed, the operator has to be able to act
+        # Before the tenant is removed, its removal has to be recorded and the operator has to be able to act.
+        outage.callback(asleep.close)
+        outage.callback(away.close)
+        asleep.close()
         living.says(name, "AuditCurrent", "False", "AuditUnavailable", "nothing is changed")
         assert living.condition(name, "Ready")["status"] == "False"
         assert living.condition(name, "Ready")["reason"] == "AuditUnavailable"

@@ -33,6 +33,8 @@ class FakeAudit:
     away: bool = False
     entries: list[tuple[str, str, object]] = field(default_factory=list)
     open_intents: int = 0
+    admissions: dict[tuple[str, str, str, str], str] = field(default_factory=dict)
+    """What the webhook recorded, for those who ask: entry ids by log, action and object."""
 
     async def open_log(self, ctx):
         self._there()
@@ -40,6 +42,10 @@ class FakeAudit:
     def _there(self):
         if self.away:
             raise Retryable("the audit service cannot be reached", reason=Reason.AUDIT_UNAVAILABLE)
+
+    async def latest(self, log, action, object_type, object_id):
+        self._there()
+        return self.admissions.get((log, action, object_type, object_id), "")
 
     @asynccontextmanager
     async def acts(self, log, planned):

@@ -28,7 +28,9 @@ def may_read(caller: Caller, log: LogRecord, identity: Identity) -> bool:
 def check_append(caller: Caller, log: LogRecord, source: Source, identity: Identity) -> None:
     """Refuse a source that is not the caller's own or not entitled to this log. Raises ApiError 403."""
     if caller.subject == identity.operator:
-        kinds = {"operator", "admission"}
+        kinds = {"operator"}
+    elif caller.subject == identity.admission:
+        kinds = {"admission"}  # and nothing else: who asked is said by the webhook alone, and by nobody who acts on it
     elif log.kind == "tenant" and caller.namespace == log.namespace:
         kinds = {_TENANT_KINDS.get(caller.account, "job")}
     else:

@@ -17,6 +17,7 @@
     "jwksUrl" "https://kubernetes.default.svc/openid/v1/jwks"
     "jwksCaFile" (print $account "/ca.crt") "jwksTokenFile" (print $account "/token")
     "operator" (include "cloister.user" .)
+    "admission" (printf "system:serviceaccount:%s:cloister-admission" .Release.Namespace)
     "platformAuditors" (list (printf "system:serviceaccount:%s:platform-auditor" $ns)))
   "keys" (dict
     "ed25519File" (print $secrets "/audit-keys/ed25519.pem")

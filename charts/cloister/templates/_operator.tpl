@@ -12,6 +12,7 @@
   "extraIngressCidrs" .Values.ingress.extraCidrs
   "logLevel" .Values.operator.logLevel
 -}}
+{{- if include "cloister.webhook" . }}{{- $_ := set $config "admission" (include "cloister.admissionConfig" . | fromJson) }}{{- end -}}
 {{- with .Values.ingress.className }}{{- $_ := set $config "ingressClass" . }}{{- end -}}
 {{- with .Values.certificates.certManagerIssuer }}{{- $_ := set $config "certManagerIssuer" . }}{{- end -}}
 {{- toPrettyJson $config -}}

@@ -21,8 +21,17 @@ PART_OF = "cloister"
 ANNOTATION_REGION_SELECTOR = f"{GROUP}/region-selector"
 ANNOTATION_SPEC = f"{GROUP}/tenant-spec"
 ANNOTATION_WITH = f"{GROUP}/rolled-with"
+ANNOTATION_REASON = f"{GROUP}/reason"
+"""On an object of ours, by whoever changes it: why, in words. It goes into the admission entry."""
+ANNOTATION_TICKET = f"{GROUP}/ticket"
+"""Likewise: the ticket or change request that the edit belongs to."""
+ANNOTATION_ADMISSION = f"{GROUP}/admission"
+"""On an object of ours, by the admission webhook only: which entry admitted it as it is (stack/stamp.py)."""
 
 FIELD_MANAGER = "cloister-operator"
+
+ADMISSION = "cloister-admission"
+"""The admission webhook: its Deployment, Service, Secret, service account and both webhook configurations."""
 
 PLATFORM_LOG = "platform"
 VAULT_AUDIENCE = "vault"

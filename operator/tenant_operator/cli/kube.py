@@ -122,6 +122,9 @@ def ours(plural: str, name: str | None = None) -> str:
 
 
 def _without_frame(message: str) -> str:
-    """Return what one of our policies says, without the API server's frame around it."""
-    _, found, inside = message.partition("denied request: ")
-    return inside if found else message
+    """Return what one of our policies or our webhook says, without the API server's frame around it."""
+    for frame in ("denied request: ", "denied the request: "):
+        _, found, inside = message.partition(frame)
+        if found:
+            return inside
+    return message

@@ -1,5 +1,6 @@
 """The commands of `cloister`: each checks what was typed and hands over to the module that does it."""
 
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tenant_operator.api.reasons import ConditionType
-from tenant_operator.cli import audit, holds, logs, offboard, offboard_guide, planning, tenants, waiting
+from tenant_operator.cli import audit, gaps, holds, logs, offboard, offboard_guide, planning, tenants, waiting
 from tenant_operator.cli.kube import Kube
 from tenant_operator.cli.problems import EXIT_CODES, Exit, ProblemError
 from tenant_operator.cli.running import OffboardGroup, run
@@ -135,6 +136,36 @@ def audit_check(
 ) -> None:
     """Prove every entry of an exported log, with no cluster."""
     audit.check(file, key or ())
+
+
+@audit_app.command("gaps")
+def audit_gaps(
+    ctx: typer.Context,
+    tenant: Tenant,
+    key: Keys = None,
+    apiserver_log: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--apiserver-log", help="The API server's own audit log (JSON lines, .gz too); may be given again."
+        ),
+    ] = None,
+    *,
+    bound: Annotated[int, typer.Option(min=1, help="Seconds that an act may be under way.")] = 600,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+) -> None:
+    """Say what is missing in a tenant's audit log (or `platform`): numbers, outcomes, and what only one record has.
+
+    Exit codes as of `cloister-verify`: 0 nothing is missing, 1 tampered, 2 something is missing.
+    """
+    code = gaps.gaps(
+        lambda name: audit.fetch(_kube(ctx), name),
+        tenant,
+        keys=key or (),
+        bound=timedelta(seconds=bound),
+        files=apiserver_log or (),
+        as_json=as_json,
+    )
+    raise typer.Exit(code)
 
 
 @offboard_app.command("guide", hidden=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,9 @@ RETENTION_DAYS = 3650
 Result = Literal["ok", "denied", "error"]
 _RESULTS: dict[str, Result] = {"ok": "ok", "denied": "denied", "error": "error"}
 _TEXT_LIMIT = 4000
+_PAGE = 256
+SERVING: ContextVar[str] = ContextVar("SERVING", default="")
+"""The admission entry that everything recorded in this context serves, where what is planned does not name one."""
 
 
 def translate(error: AuditError) -> CloisterError:
@@ -49,6 +53,7 @@ class _Act:
             object=self.intent.object,
             reason=Reason(code="Outcome", text=self.text[:_TEXT_LIMIT]) if self.text else None,
             result=self.result,
+            request=self.intent.request,
         )
 
 
@@ -77,6 +82,8 @@ class AuditRecorder:
             object=ObjectRef(type=planned.object_type, id=planned.object_id, namespace=planned.namespace or None),
             change=tuple(_change(path, old, new) for path, old, new in planned.change),
             reason=Reason(code=planned.reason, text=planned.text[:_TEXT_LIMIT] or None),
+            request=planned.request or SERVING.get() or None,
+            **({"id": planned.entry} if planned.entry else {}),
             **more,
         )
 
@@ -117,6 +124,22 @@ class AuditRecorder:
         """Record one thing that happened or was observed."""
         (receipt,) = await self._append(log, [self._draft(observed, phase="single", result=_RESULTS[result])])
         return {"id": receipt.id, "index": receipt.index, "leafHash": receipt.leaf_hash}
+
+    async def latest(self, log: str, action: str, object_type: str, object_id: str) -> str:
+        """Return the id of the newest signed entry about an object with an action; nothing when there is none."""
+        found: list[dict[str, Any]] = []
+        start = 0
+        while True:
+            try:
+                page = await self._client.entries(
+                    log, from_=start, limit=_PAGE, action=action, type=object_type, object=object_id
+                )
+            except AuditError as error:
+                raise translate(error) from error
+            found = page or found
+            if len(page) < _PAGE:
+                return str(found[-1]["entry"]["id"]) if found else ""
+            start = page[-1]["index"] + 1
 
     async def export(self, log: str) -> bytes:
         """Return the log's bundle."""

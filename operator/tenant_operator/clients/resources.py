@@ -67,9 +67,15 @@ CRD = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customres
 CERTIFICATE = Resource("cert-manager.io/v1", "Certificate", "certificates", namespaced=True)
 """Watched only where the chart names an issuer: the kind is cert-manager's, which need not be installed."""
 
+WEBHOOKS: tuple[Resource, ...] = tuple(
+    Resource("admissionregistration.k8s.io/v1", kind, f"{kind.lower()}s", namespaced=False)
+    for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+)
+"""Where the admission webhook is registered: ours are watched, by name."""
+
 _EVENT = Resource("v1", "Event", "events", namespaced=True)
 BY_KIND: dict[tuple[str, str], Resource] = {
-    (item.api_version, item.kind): item for item in (*CHILDREN, *PLACES, *OURS, CERTIFICATE, _EVENT)
+    (item.api_version, item.kind): item for item in (*CHILDREN, *PLACES, *OURS, *WEBHOOKS, CERTIFICATE, _EVENT)
 }
 
 

@@ -36,12 +36,16 @@ class Watch:
     changed: Changed
     selector: str = ""
     namespace: str = ""
+    name: str = ""
+    """Only the object of this name."""
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     alive_at: float = field(default_factory=time.monotonic)
     version: str = ""
 
     def _query(self, **more: str) -> dict[str, str]:
-        return {**({"labelSelector": self.selector} if self.selector else {}), **more}
+        selected = {"labelSelector": self.selector} if self.selector else {}
+        named = {"fieldSelector": f"metadata.name={self.name}"} if self.name else {}
+        return {**selected, **named, **more}
 
     async def list(self) -> str:
         """List everything in pages into the store; return the resourceVersion to watch from."""

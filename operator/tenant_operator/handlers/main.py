@@ -4,46 +4,19 @@ import asyncio
 import logging
 import signal
 import sys
-from typing import Any
 
-import orjson
 from pydantic import ValidationError
 
 from tenant_operator.errors import CloisterError, Retryable
 from tenant_operator.handlers import http
 from tenant_operator.handlers.kinds import Kinds
+from tenant_operator.handlers.logs import set_up
 from tenant_operator.handlers.operator import Operator
 from tenant_operator.handlers.settings import OperatorConfig, Pod, load
 from tenant_operator.handlers.wiring import build
 
 _RETRY_SECONDS = 2.0
 _log = logging.getLogger(__name__)
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and the traceback when there is one."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        line: dict[str, Any] = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(line).decode()
-
-
-def _set_up_logs(level: str) -> None:
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("httpx", "httpcore", "kopf.objects", "asyncio"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    # It says at each start that it leaves signals alone in its thread, which is what we want.
-    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
 
 
 async def _build(config: OperatorConfig, pod: Pod) -> Operator:
@@ -95,7 +68,7 @@ def main() -> None:
         config, pod = load()
     except (OSError, KeyError, ValidationError) as error:
         sys.exit(f"the operator's configuration cannot be read: {error}")
-    _set_up_logs(config.log_level)
+    set_up(config.log_level)
     try:
         asyncio.run(run(config, pod))
     except CloisterError as error:

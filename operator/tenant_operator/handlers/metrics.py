@@ -12,3 +12,6 @@ QUEUE = Gauge("cloister_queue_length", "Tenants that wait to be looked at or are
 OBJECTS = Gauge("cloister_watched_objects", "Objects in the store that the watches feed.")
 TENANTS = Gauge("cloister_tenants", "Tenants by phase.", ["phase"])
 AUDIT_UP = Gauge("cloister_audit_up", "1 when the audit service answered when last asked, else 0.")
+ADMISSION = Gauge(
+    "cloister_admission_in_force", "1 when the admission webhook is registered as it was installed, else 0."
+)

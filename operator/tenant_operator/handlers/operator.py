@@ -10,16 +10,18 @@ from typing import Any
 
 from tenant_operator.api.common import API_VERSION
 from tenant_operator.api.names import LABEL_TENANT, PLATFORM_LOG
-from tenant_operator.clients.audit import AuditRecorder
+from tenant_operator.clients.audit import SERVING, AuditRecorder
 from tenant_operator.clients.cluster import KubernetesCluster
 from tenant_operator.clients.resources import OURS
 from tenant_operator.clients.watches import Watch, Watches
 from tenant_operator.errors import CloisterError
 from tenant_operator.handlers import bootstrap, metrics
+from tenant_operator.handlers.admission_watch import AdmissionWatch
 from tenant_operator.offboarding.offboarder import Offboarder
 from tenant_operator.ports import Planned
 from tenant_operator.reconcile.queue import Priority, WorkQueue
 from tenant_operator.reconcile.reconciler import Reconciler
+from tenant_operator.stack import stamp
 from tenant_operator.stack.derive import Deriver
 from tenant_operator.stack.part import Manifest, ObjectKey
 
@@ -40,6 +42,7 @@ class Operator:
     offboarder: Offboarder
     derive: Deriver
     begun: Planned
+    admission: AdmissionWatch | None = None
     watches: Watches | None = None
     home_watches: list[Watch] = field(default_factory=list)
     queue: WorkQueue = field(default_factory=WorkQueue)
@@ -69,6 +72,8 @@ class Operator:
         news = self.cluster.store.remove(manifest) if deleted else self.cluster.store.put(manifest)
         if not news:
             return
+        if self.admission and not deleted:
+            self.admission.saw(manifest)
         kind, name, spec = manifest["kind"], manifest["metadata"]["name"], manifest.get("spec", {})
         match kind:
             case "Tenant" | "TenantRecord":
@@ -110,6 +115,8 @@ class Operator:
             self.offboardings.add(item["metadata"]["name"], Priority.RESYNC)
         self._spawn(*(self.queue.work(self._reconcile) for _ in range(self.workers)))
         self._spawn(self.offboardings.work(self._offboard))
+        if self.admission:
+            self._spawn(self.admission.run())
         _log.info("started: %d tenants known, %d objects watched", len(names), len(self.cluster.store))
 
     async def relist(self) -> None:
@@ -160,6 +167,9 @@ class Operator:
             self.queue.add(tenant, Priority.RESYNC, delay)
 
     async def _offboard(self, name: str) -> None:
+        asked = self.cluster.get(ObjectKey(API_VERSION, "TenantOffboarding", "", name))
+        found = stamp.genuine(stamp.key_of(self.derive), asked) if asked else None
+        serving = SERVING.set(found.entry if found else "")
         try:
             again = await self.offboarder.reconcile(name)
             delay = again.total_seconds() if again is not None else None
@@ -169,6 +179,8 @@ class Operator:
         except Exception:  # as above
             _log.exception("offboarding %s: a mistake in the operator", name)
             delay = _AFTER_A_BUG_SECONDS
+        finally:
+            SERVING.reset(serving)
         if delay is not None:
             self.offboardings.add(name, Priority.RESYNC, delay)
 

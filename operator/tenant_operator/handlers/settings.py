@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from pydantic import Field
 
@@ -16,6 +17,13 @@ class ImageNames(ApiModel):
     app: str
     postgres: str
     jobs: str
+
+
+class AdmissionConfig(ApiModel):
+    """The admission webhook as the chart registered it; the operator says when it is otherwise."""
+
+    configurations: list[dict[str, Any]] = Field(description="Both webhook configurations, without caBundle.")
+    puts_trust: bool = Field(default=True, description="Whether the operator puts its authority into them.")
 
 
 class OperatorConfig(ApiModel):
@@ -33,6 +41,7 @@ class OperatorConfig(ApiModel):
     extra_ingress_cidrs: list[str] = Field(default_factory=list)
     cert_manager_issuer: str | None = None
     log_level: str = "info"
+    admission: AdmissionConfig | None = None
     workers: int = Field(default=8, ge=1, le=64, description="Tenants reconciled at once.")
 
     def platform(self) -> Platform:

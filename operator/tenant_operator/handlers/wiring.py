@@ -8,7 +8,7 @@ from tenant_operator.clients.resources import CERTIFICATE, CHILDREN, PLACES, Res
 from tenant_operator.clients.store import Store
 from tenant_operator.clients.transport import Transport
 from tenant_operator.clients.watches import Watch, Watches
-from tenant_operator.handlers import bootstrap
+from tenant_operator.handlers import admission_watch, bootstrap
 from tenant_operator.handlers.access import Access
 from tenant_operator.handlers.operator import Operator
 from tenant_operator.handlers.settings import OperatorConfig, Pod
@@ -35,6 +35,9 @@ async def build(config: OperatorConfig, pod: Pod) -> Operator:
     cluster, home_cluster = KubernetesCluster(transport, Store()), KubernetesCluster(transport, Store())
     derive = await bootstrap.root(cluster, config.operator_namespace)
     made = await bootstrap.ensure_audit_secrets(cluster, derive, config.audit_namespace)
+    if config.admission:
+        made += await admission_watch.ensure_secret(cluster, derive, config.operator_namespace)
+        made += await admission_watch.ensure_trust(cluster, derive, config.admission)
     ca_file = pod.scratch / "platform-ca.crt"
     ca_file.write_text(derive.ca.certificate)
     recorder = AuditRecorder.connect(
@@ -71,6 +74,11 @@ async def build(config: OperatorConfig, pod: Pod) -> Operator:
         derive=derive,
         begun=begun,
     )
+    if config.admission:
+        reconciler.serving.deletions = True
+        operator.admission = admission_watch.AdmissionWatch(
+            cluster, recorder, derive, config.operator_namespace, config.admission
+        )
     reconciler.audit_alive = lambda: operator.audit_up
     recorder.heard = operator.heard_audit
     children = (*CHILDREN, CERTIFICATE) if config.cert_manager_issuer else CHILDREN

@@ -20,6 +20,8 @@ EXACT: Mapping[str, tuple[str, ...]] = {
     "LimitRange": ("spec",),
     "Secret": ("data", "type"),
     "ConfigMap": ("data", "binaryData"),
+    "MutatingWebhookConfiguration": ("webhooks",),
+    "ValidatingWebhookConfiguration": ("webhooks",),
 }
 
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")

@@ -4,12 +4,12 @@ import asyncio
 import time
 from collections import defaultdict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tenant_operator.api.names import FIELD_MANAGER
 from tenant_operator.api.reasons import Reason
 from tenant_operator.errors import AlreadyThere, CloisterError, Conflict, Refused
-from tenant_operator.ports import Act, Cluster, OutsideSystem, Recorder
+from tenant_operator.ports import Act, Cluster, OutsideSystem, Planned, Recorder
 from tenant_operator.reconcile.compare import differences
 from tenant_operator.reconcile.plan import Plan, Step
 from tenant_operator.stack.part import Context, Desired, External, Manifest, ObjectKey
@@ -36,12 +36,15 @@ class Executor:
     recorder: Recorder
     _taken_back: dict[ObjectKey, deque[float]] = field(default_factory=lambda: defaultdict(deque))
 
-    async def run(self, ctx: Context, log: str, plan: Plan) -> Result:
-        """Carry out a plan. Raises Retryable when the intents cannot be recorded: then nothing was done."""
+    async def run(self, ctx: Context, log: str, plan: Plan, serving: str = "") -> Result:
+        """Carry out a plan. Raises Retryable when the intents cannot be recorded: then nothing was done.
+
+        `serving` is the admission entry of the edit that is being taken up; what follows from it cites it.
+        """
         result = Result()
         if not plan.steps:
             return result
-        async with self.recorder.acts(log, [step.planned for step in plan.steps]) as acts:
+        async with self.recorder.acts(log, [_cited(step, serving) for step in plan.steps]) as acts:
             by_step: Mapping[int, Act] = {id(step): act for step, act in zip(plan.steps, acts, strict=True)}
             for wave in plan.waves:
                 await asyncio.gather(*(self._one(ctx, step, by_step[id(step)], result) for step in wave))
@@ -111,6 +114,16 @@ class Executor:
             said = f"{key} was changed back {TAKE_BACK_LIMIT} times in ten minutes by someone else: find out who, and stop them"
             raise Conflict(said, reason=Reason.FIELD_CONFLICT)
         times.append(now)
+
+
+def _cited(step: Step, serving: str) -> Planned:
+    """Return what is planned, with the edit it follows from: not for repairs of objects, nor for what is due by the clock.
+
+    Of what lies outside Kubernetes nobody says who changed it; while an edit is taken up, it is the edit.
+    """
+    follows = step.planned.reason in {"Specification", "NoLongerDesired"}
+    follows = follows or (isinstance(step.resource, External) and step.planned.reason == "Drift")
+    return replace(step.planned, request=serving) if serving and follows else step.planned
 
 
 def _may_force(live: Manifest) -> bool:

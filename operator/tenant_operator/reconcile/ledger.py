@@ -56,13 +56,15 @@ class Ledger:
         live = self.cluster.get(namespace_key(tenant))
         return ((live or {}).get("metadata", {}).get("labels") or {}).get(LABEL_TENANT_ID, "") if live else ""
 
-    async def open(self, tenant: str, spec: Mapping[str, Any]) -> Manifest:
+    async def open(self, tenant: str, spec: Mapping[str, Any], serving: str = "") -> Manifest:
         """Make a new tenant's record, with a new id, or with the one its namespace carries."""
         identity = self.identity_of_namespace(tenant)
         rebuilt = bool(identity)
         body = self._body(tenant, identity or str(uuid.uuid4()), str(spec["region"]), spec)
         text = "the record was rebuilt from the namespace's labels" if rebuilt else "first onboarding"
-        return await self._create(body, "operator:tenant:restore" if rebuilt else "operator:tenant:onboard", text)
+        return await self._create(
+            body, "operator:tenant:restore" if rebuilt else "operator:tenant:onboard", text, serving
+        )
 
     async def rebuild(self, namespace: Manifest) -> Manifest:
         """Make the record of a tenant that has a namespace and neither Tenant nor record, as after a CRD was reinstalled."""
@@ -86,9 +88,10 @@ class Ledger:
         metadata = {"name": tenant, "labels": {LABEL_MANAGED_BY: MANAGED_BY, LABEL_TENANT: tenant}}
         return {"apiVersion": API_VERSION, "kind": "TenantRecord", "metadata": metadata, "spec": record}
 
-    async def _create(self, body: Manifest, action: str, text: str) -> Manifest:
+    async def _create(self, body: Manifest, action: str, text: str, serving: str = "") -> Manifest:
         tenant = body["metadata"]["name"]
-        planned = Planned(action, "TenantRecord", tenant, reason="Onboarding", text=f"{text}: id {body['spec']['id']}")
+        said = f"{text}: id {body['spec']['id']}"
+        planned = Planned(action, "TenantRecord", tenant, reason="Onboarding", text=said, request=serving)
         async with self.recorder.acts(PLATFORM_LOG, [planned]) as (act,):
             try:
                 made = await self.cluster.create(body)
@@ -97,7 +100,9 @@ class Ledger:
             act.done("ok", f"id {body['spec']['id']}")
         return made
 
-    async def keep_spec(self, record: Manifest, spec: Mapping[str, Any], generation: int) -> Manifest:
+    async def keep_spec(
+        self, record: Manifest, spec: Mapping[str, Any], generation: int, serving: str = ""
+    ) -> Manifest:
         """Keep the newest spec in the record, so that a deleted tenant can still be stopped and described."""
         if record["spec"].get("lastSpec") == spec:
             return record
@@ -108,6 +113,7 @@ class Ledger:
             reason="Specification",
             text=f"generation {generation}",
             change=_changes(record["spec"].get("lastSpec") or {}, spec),
+            request=serving,
         )
         async with self.recorder.acts(PLATFORM_LOG, [planned]) as (act,):
             kept = await self.cluster.apply(self._applied(record, lastSpec=dict(spec)))
@@ -119,7 +125,7 @@ class Ledger:
         if (record.get("status") or {}).get("inventory") != inventory:
             await self.cluster.write_status(record, {"inventory": list(inventory)})
 
-    async def move(self, record: Manifest, state: RecordState, why: str) -> Manifest:
+    async def move(self, record: Manifest, state: RecordState, why: str, serving: str = "") -> Manifest:
         """Bring a record into another state."""
         planned = Planned(
             _ACTIONS[state],
@@ -128,6 +134,7 @@ class Ledger:
             reason=state,
             text=why,
             change=[("/state", record["spec"]["state"], state)],
+            request=serving,
         )
         async with self.recorder.acts(PLATFORM_LOG, [planned]) as (act,):
             moved = await self.cluster.apply(self._applied(record, state=state, since=self._now()))

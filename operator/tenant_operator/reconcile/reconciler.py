@@ -21,6 +21,7 @@ from tenant_operator.reconcile.contexts import Contexts, NotReadyError
 from tenant_operator.reconcile.execute import Executor, Result
 from tenant_operator.reconcile.gather import Gatherer
 from tenant_operator.reconcile.ledger import Ledger, namespace_key
+from tenant_operator.reconcile.serving import Serving
 from tenant_operator.stack import app_config
 from tenant_operator.stack.part import Context, Finding, Manifest, ObjectKey, Observed, Part
 
@@ -47,8 +48,13 @@ class Reconciler:
     hands_off: Callable[[str, Manifest | None], Finding | None]
     """Whether an offboarding has taken the tenant over."""
     audit_alive: Callable[[], bool] = lambda: False
+    serving: Serving = field(init=False)
     _failures: dict[str, int] = field(default_factory=dict)
     _opened: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing taken up."""
+        self.serving = Serving(self.recorder, self.contexts.derive)
 
     async def reconcile(self, tenant: str) -> float:
         """Bring one tenant a step nearer to what is desired; return after how many seconds to look again."""
@@ -90,12 +96,12 @@ class Reconciler:
         running = not spec.suspend
         self.contexts.build(names, spec, generation, running=running)  # nothing is half made: all is checked first
         if record is None:
-            record = await self.ledger.open(tenant, live["spec"])
+            record = await self.ledger.open(tenant, live["spec"], self.serving.edit(live))
         names = Names(tenant, record["spec"]["id"])
         ctx = self.contexts.build(names, spec, generation, running=running)
         if record["spec"]["state"] == "Retained":
-            record = await self.ledger.move(record, "Live", "the Tenant was applied again")
-        await self.ledger.keep_spec(record, live["spec"], generation)
+            record = await self.ledger.move(record, "Live", "the Tenant was applied again", self.serving.edit(live))
+        await self.ledger.keep_spec(record, live["spec"], generation, self.serving.edit(live))
         return await self._converge(ctx, live)
 
     def _refuse_taken(self, tenant: str, names: Names, record: Manifest | None) -> None:
@@ -129,12 +135,14 @@ class Reconciler:
             return RESYNC_SECONDS
         spec = self.contexts.spec(record["spec"]["lastSpec"])
         ctx = self.contexts.build(Names(tenant, record["spec"]["id"]), spec, 0, running=False)
-        _, result, _ = await self._act(ctx)
+        serving = await self.serving.deletion(ctx.names, record)
+        _, result, _ = await self._act(ctx, serving)
         if not result.failures and record["spec"]["state"] == "Live":
-            await self.ledger.move(record, "Retained", "the Tenant was deleted; data, keys and backups are kept")
+            said = "the Tenant was deleted; data, keys and backups are kept"
+            await self.ledger.move(record, "Retained", said, serving)
         return WAIT_SECONDS if result.failures else RESYNC_SECONDS
 
-    async def _act(self, ctx: Context) -> tuple[planning.Plan, Result, Observed]:
+    async def _act(self, ctx: Context, serving: str = "") -> tuple[planning.Plan, Result, Observed]:
         wanted = planning.resources(ctx, self.parts)
         seen = await self.gatherer.observe(ctx, wanted)
         todo = planning.make(ctx, wanted, seen, self.gone)
@@ -142,7 +150,7 @@ class Reconciler:
             return todo, Result(), seen
         try:
             await self._open_log(ctx)
-            result = await self.executor.run(ctx, ctx.names.audit_log, todo)
+            result = await self.executor.run(ctx, ctx.names.audit_log, todo, serving)
         except Retryable as error:
             if error.reason != Reason.AUDIT_UNAVAILABLE:
                 raise
@@ -151,7 +159,7 @@ class Reconciler:
         return todo, result, await self.gatherer.observe(ctx, wanted)
 
     async def _converge(self, ctx: Context, live: Manifest) -> float:
-        todo, result, seen = await self._act(ctx)
+        todo, result, seen = await self._act(ctx, self.serving.edit(live))
         findings = [finding for part in self.parts for finding in part.checks(ctx, seen)]
         findings += [self._drift(result), self._audit(result)]
         fresh = self.cluster.get(ObjectKey.of(live)) or live
@@ -164,6 +172,8 @@ class Reconciler:
         self._failures.pop(ctx.names.tenant, None)
         if todo.steps:
             return _FIRST_RETRY_SECONDS  # gates may have opened
+        if verdict.ready:
+            self.serving.settled(ctx.names.tenant, ctx.generation)
         if todo.troubles or not verdict.ready:
             return min(WAIT_SECONDS, 5.0) if todo.troubles else WAIT_SECONDS
         return RESYNC_SECONDS * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, guards nothing
