@@ -41,17 +41,24 @@ class Keyring:
 
 def load(keys: Keys) -> Keyring:
     """Read the keys. Raises OSError or BadKeyError, which name the file."""
-    ed25519 = load_pem_private_key(keys.ed25519_file.read_bytes(), None)
-    if not isinstance(ed25519, Ed25519PrivateKey):
-        raise BadKeyError(f"{keys.ed25519_file}: not an Ed25519 private key")
-    ml_dsa44 = None if keys.ml_dsa44_file is None else _load_ml_dsa44(keys.ml_dsa44_file)
+    ed25519 = load_ed25519(keys.ed25519_file)
+    ml_dsa44 = None if keys.ml_dsa44_file is None else load_ml_dsa44(keys.ml_dsa44_file)
     sealing = base64.b64decode(keys.sealing_file.read_bytes(), validate=False)
     if len(sealing) * 8 != _KEY_BITS:
         raise BadKeyError(f"{keys.sealing_file}: not 32 bytes in base64")
     return Keyring(ed25519, ml_dsa44, sealing)
 
 
-def _load_ml_dsa44(file: Path) -> MLDSA44PrivateKey:
+def load_ed25519(file: Path) -> Ed25519PrivateKey:
+    """Read a private key. Raises OSError or BadKeyError."""
+    key = load_pem_private_key(file.read_bytes(), None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise BadKeyError(f"{file}: not an Ed25519 private key")
+    return key
+
+
+def load_ml_dsa44(file: Path) -> MLDSA44PrivateKey:
+    """Read a private key. Raises OSError or BadKeyError."""
     key = load_pem_private_key(file.read_bytes(), None)
     if not isinstance(key, MLDSA44PrivateKey):
         raise BadKeyError(f"{file}: not an ML-DSA-44 private key")
@@ -63,8 +70,8 @@ def generate(folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for name, data in (
-        ("ed25519.pem", _pem(Ed25519PrivateKey.generate())),
-        ("ml-dsa-44.pem", _pem(MLDSA44PrivateKey.generate())),
+        ("ed25519.pem", pem(Ed25519PrivateKey.generate())),
+        ("ml-dsa-44.pem", pem(MLDSA44PrivateKey.generate())),
         ("sealing.key", base64.b64encode(AESGCM.generate_key(_KEY_BITS)) + b"\n"),
     ):
         file = folder / name
@@ -75,5 +82,6 @@ def generate(folder: Path) -> list[Path]:
     return made
 
 
-def _pem(key: Ed25519PrivateKey | MLDSA44PrivateKey) -> bytes:
+def pem(key: Ed25519PrivateKey | MLDSA44PrivateKey) -> bytes:
+    """Return a private key as a key file holds it (PEM, PKCS 8, not encrypted)."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -7,13 +7,13 @@ while the database is behind it or leads to another root.
 
 import asyncio
 import logging
-import os
 from pathlib import Path
 
 from audit_contract.checkpoint import Checkpoint, from_text
 from audit_contract.merkle import leaf_hash, perfect_nodes
 from audit_contract.note import NoteError, parse
 from audit_contract.tiles import TileError, tile_for
+from audit_service.durable import write_durably
 from audit_service.log.tree import GrowingTree, edge
 from audit_service.store.errors import DamagedError
 from audit_service.store.reading import ReadingStore
@@ -37,7 +37,7 @@ class Guard:
     async def keep(self, log: str, signed: Signed) -> None:
         """Remember a checkpoint before anyone is shown it. Raises OSError when it cannot be written."""
         if self._folder is not None and signed.size > self._kept.get(log, -1):
-            await asyncio.to_thread(_write, self._folder / f"{log}.checkpoint", signed.note)
+            await asyncio.to_thread(write_durably, self._folder / f"{log}.checkpoint", signed.note)
             self._kept[log] = signed.size
 
     async def check(self, reading: ReadingStore) -> None:
@@ -81,21 +81,6 @@ async def _root_at(reading: ReadingStore, log: int, size: int) -> bytes:
     except (TileError, DamagedError, KeyError) as error:
         raise ForkError(f"the stored tree is not whole: {error}") from error
     return tree.root()
-
-
-def _write(file: Path, note: bytes) -> None:
-    """Replace the file in one step, durable when this returns."""
-    draft = file.with_suffix(".new")
-    with draft.open("wb") as handle:
-        handle.write(note)
-        handle.flush()
-        os.fsync(handle.fileno())
-    draft.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _read(folder: Path) -> dict[str, Checkpoint]:
