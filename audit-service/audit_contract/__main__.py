@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("bundle", type=Path)
         command.add_argument("--log", help="the log's origin, when the bundle must be of this log")
         command.add_argument("--since", type=Path, help="an older checkpoint of the log that the bundle must continue")
+        command.add_argument(
+            "--policy", type=Path, help="a tlog-policy: the witnesses that must have cosigned (else exit 3)"
+        )
         _add_keys(command)
     entry = commands.add_parser("entry", help="one entry with its .tlog-proof")
     entry.add_argument("proof", type=Path)
@@ -83,7 +86,8 @@ def _verifiers(chosen: argparse.Namespace) -> list[KeyVerifier]:
 
 def _bundle(chosen: argparse.Namespace) -> Report:
     data = chosen.bundle.read_bytes()
-    report = verify_bundle(data, _keys(chosen), chosen.log)
+    policy = chosen.policy.read_text() if chosen.policy else None
+    report = verify_bundle(data, _keys(chosen), chosen.log, policy)
     if chosen.since is not None and report.ok:
         _check_since(report, data, chosen)
     return report
@@ -170,6 +174,7 @@ def _table(report: Report) -> str:
         ("root", report.root),
         ("values", f"{report.values} fit, {report.erased} erased by a recorded act"),
         ("signed by", ", ".join(report.signed_by)),
+        ("witnessed by", ", ".join(report.witnessed_by)),
         ("keys", "given by you" if report.trusted else "taken from the bundle itself: it agrees with itself, no more"),
         ("open intents", str(len(report.open_intents))),
     ]

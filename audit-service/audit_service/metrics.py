@@ -18,6 +18,11 @@ CHECKPOINT_SECONDS = Histogram(
     "Reading back, hashing, signing one log.",
     buckets=(0.002, 0.005, 0.01, 0.05, 0.25, 1, 5),
 )
+COSIGNED = Counter("cloister_audit_cosigned_total", "Checkpoints that a quorum of witnesses cosigned.")
+UNWITNESSED = Gauge(
+    "cloister_audit_unwitnessed_seconds", "For how long the oldest entry has waited for a quorum of witnesses."
+)
+WITNESS_FAILURES = Counter("cloister_audit_witness_failures_total", "Questions a witness did not answer.", ["witness"])
 WRITER = Gauge("cloister_audit_writer", "1 when this process is the one writer.")
 LOGS = Gauge("cloister_audit_logs", "Logs there are.")
 LAG = Gauge("cloister_audit_unsigned_entries", "Durable entries that no checkpoint covers yet.")

@@ -5,10 +5,12 @@ The file holds paths to secrets, never a secret. Keys are camelCase; unknown one
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+
+from audit_contract.keys import parse_vkey
 
 CONFIG_VARIABLE: Final = "CLOISTER_AUDIT_CONFIG"
 DEFAULT_CONFIG: Final = Path("/etc/cloister/audit/config.json")
@@ -71,11 +73,24 @@ class Keys(Part):
     sealing_file: Path = Path("/var/run/cloister/audit-keys/sealing.key")
 
 
+class WitnessPeer(Part):
+    """A witness that cosigns checkpoints (C2SP tlog-witness)."""
+
+    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$", description="What the policy calls it.")
+    url: str = Field(pattern=r"^https?://", description="Its submission and monitoring prefix.")
+    vkeys: tuple[str, ...] = Field(
+        (), description="Its verifier keys. Without them those it shows at the first meeting are kept in guardFolder."
+    )
+    ca_file: Path | None = Field(None, description="Who signed its certificate; the system's authorities without it.")
+    timeout_seconds: float = Field(5, gt=0, le=60)
+
+
 class Pace(Part):
     """How work is grouped. Milliseconds and counts."""
 
     checkpoint_ms: int = Field(50, ge=1, le=10_000, description="Least time between two checkpoints of one log.")
     record_seconds: float = Field(30, gt=0, le=60, description="How often tenant checkpoints enter the platform log.")
+    witness_ms: int = Field(500, ge=1, le=60_000, description="Least time between two rounds of asking the witnesses.")
     round_drafts: int = Field(4096, ge=256, description="Drafts committed in one transaction at most.")
     waiting_drafts: int = Field(32_768, ge=256, description="Drafts waiting to be committed before 503 is answered.")
 
@@ -94,6 +109,25 @@ class Settings(Part):
         description="On another volume than the database: the last signed checkpoints, so that a database that was set back "
         "is noticed. Without it only a witness notices.",
     )
+
+    witnesses: tuple[WitnessPeer, ...] = Field((), max_length=16)
+    quorum: int = Field(
+        1, ge=1, description="How many witnesses must have cosigned; nothing is asked without witnesses."
+    )
+
+    @model_validator(mode="after")
+    def _witnessing(self) -> Self:
+        if len({each.name for each in self.witnesses}) < len(self.witnesses):
+            raise ValueError("witnesses: each has a name of its own")
+        if self.witnesses and self.quorum > len(self.witnesses):
+            raise ValueError(f"quorum: {self.quorum} of {len(self.witnesses)} witnesses cannot sign")
+        if self.guard_folder is None and not all(each.vkeys for each in self.witnesses):
+            raise ValueError(
+                "witnesses: give their vkeys, or a guardFolder to keep those they show at the first meeting"
+            )
+        for vkey in (vkey for each in self.witnesses for vkey in each.vkeys):
+            parse_vkey(vkey)
+        return self
 
     def origin(self, log: str) -> str:
         """Return the origin line of a log's checkpoints."""

@@ -1,5 +1,6 @@
 """`GET …/entries` and `GET …/export`: reading a log, a page or the whole, with the values beside the entries."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -10,7 +11,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from audit_contract import bundle
 from audit_contract.canonical import canonical, read_json
+from audit_contract.checkpoint import from_text
 from audit_contract.leaf import field_name, read_leaf
+from audit_contract.note import parse
 from audit_contract.tiles import WIDTH, bundle_entries, tiles_of
 from audit_service.http.errors import ApiError
 from audit_service.http.logs import readable_log
@@ -21,6 +24,8 @@ from audit_service.store.errors import DamagedError
 from audit_service.store.records import LogRecord, Signed, Stored, Value
 
 MAX_PAGE: Final = 256
+_WAITS: Final = 30
+_WAIT_SECONDS: Final = 0.1
 _FILTERS: Final = {
     "actor": "actor",
     "object": "object_id",
@@ -97,17 +102,33 @@ async def export(request: Request) -> Response:
     """Return the whole signed log as a bundle, written as it is read."""
     state: State = request.app.state.service
     log = await readable_log(request)
-    signed = await state.reading.checkpoint(log.number)
+    signed = await _newest(state, log)
     headers = {"Content-Disposition": f'attachment; filename="{log.name}-{signed.size}.tar"'}
     return StreamingResponse(bundle_parts(state, log, signed), media_type="application/x-tar", headers=headers)
 
 
+async def _newest(state: State, log: LogRecord) -> Signed:
+    """Return the last checkpoint, cosigned when enough witnesses answer soon. Without them the bundle says so itself."""
+    signed = await state.reading.checkpoint(log.number)
+    for _ in range(_WAITS if state.settings.witnesses else 0):
+        note = await state.reading.cosigned(log.number)
+        point = None if note is None else from_text(parse(note).text)
+        if note is not None and point is not None and point.size >= signed.size:
+            return Signed(point.size, point.root, note)
+        await asyncio.sleep(_WAIT_SECONDS)
+    return signed
+
+
 async def bundle_parts(state: State, log: LogRecord, signed: Signed) -> AsyncIterator[bytes]:
     """Yield the bundle's bytes, never holding more than 256 entries."""
-    keys = "".join(f"{vkey}\n" for vkey in state.books.keyring.vkeys(log.origin)).encode()
+    vkeys = state.books.keyring.vkeys(log.origin)
+    keys = "".join(f"{vkey}\n" for vkey in vkeys).encode()
+    policy = await state.writer.witnesses.policy(vkeys)
     yield bundle.write_member("manifest.json", bundle.manifest(log.origin, signed.size))
     yield bundle.write_member("checkpoint", signed.note)
     yield bundle.write_member("keys", keys)
+    if policy is not None:
+        yield bundle.write_member("policy", policy.encode())
     for tile in tiles_of(signed.size):
         data = await state.reading.tile(log.number, tile)
         if data is None:

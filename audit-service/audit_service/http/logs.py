@@ -96,6 +96,10 @@ async def get_log(request: Request) -> Response:
         "root": said.root.hex(),
         "checkpoint": signed.note.decode(),
     }
+    if state.settings.witnesses:
+        cosigned = await state.reading.cosigned(log.number)
+        facts["witnessed"] = 0 if cosigned is None else from_text(parse(cosigned).text).size
+        facts["unwitnessedSeconds"] = round(state.writer.witnesses.unwitnessed_seconds(log.number), 3)
     return JSONResponse(facts)
 
 

@@ -1,6 +1,6 @@
 """The logs there are, with what each one needs at hand: its identity, its value key and its signers. A cache of the store."""
 
-from audit_contract.keys import KeySigner
+from audit_contract.keys import KeySigner, KeyVerifier
 from audit_service.keyring import Keyring
 from audit_service.log.sealing import ValueSealer
 from audit_service.store.reading import ReadingStore
@@ -45,6 +45,10 @@ class Books:
         if log.number not in self._sealers:
             self._sealers[log.number] = ValueSealer(self.keyring.sealing, log.origin, log.sealed_key)
         return self._sealers[log.number]
+
+    async def verifiers(self, origin: str, log: LogRecord | None) -> list[KeyVerifier]:
+        """Return every key that may have signed a log's checkpoints."""
+        return [signer.verifier for signer in self.keyring.signers(origin)]
 
     def signers(self, log: LogRecord) -> list[KeySigner]:
         """Return the signers of the log's checkpoints."""

@@ -46,7 +46,7 @@ class Guard:
             remembered = await asyncio.to_thread(_read, self._folder) if self._folder is not None else {}
             logs = {log.name: log for log in await reading.logs()}
             for name, point in remembered.items():
-                await _check(reading, logs.get(name), name, point)
+                await compare(reading, logs.get(name), name, point)
         except ForkError as error:
             self.refusal = str(error)
             raise
@@ -54,12 +54,14 @@ class Guard:
         self._kept = {name: point.size for name, point in remembered.items()}
 
 
-async def _check(reading: ReadingStore, log: LogRecord | None, name: str, point: Checkpoint) -> None:
+async def compare(reading: ReadingStore, log: LogRecord | None, name: str, point: Checkpoint) -> None:
+    """Compare a log with a checkpoint that was signed of it. Raises ForkError unless the log continues that tree."""
     size = await reading.size(log.number) if log is not None else 0
     if log is None or size < point.size:
         raise ForkError(
             f"{name}: {point.size} entries were signed and the database has {size}: it was set back. Restore a state that has "
-            f"them all. If there is none, the log has ended: keep it to read, and onboard under a new log name"
+            f"them all, from a backup or the WORM copy. If there is none, the log has ended: keep it to read, and onboard under "
+            f"a new log name"
         )
     if await _root_at(reading, log.number, point.size) != point.root:
         raise ForkError(

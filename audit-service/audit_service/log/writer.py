@@ -24,6 +24,7 @@ from audit_service.log.own import OwnEntries, checkpoint_recorded, log_created, 
 from audit_service.log.sealing import new_log_key
 from audit_service.log.sequence import Sequencer
 from audit_service.log.signing import first_checkpoint
+from audit_service.log.witnessing import Witnesses
 from audit_service.metrics import WRITER
 from audit_service.settings import PLATFORM_LOG, Settings
 from audit_service.store.connect import service_arguments
@@ -57,6 +58,7 @@ class Writer:
         self._settings, self._pool, self._reading, self._books, self._clock = settings, pool, reading, books, clock
         self._desk: Desk | None = None
         self.guard = Guard(settings.guard_folder)
+        self.witnesses = Witnesses(settings, reading, books)
         self._creating = asyncio.Lock()
 
     @property
@@ -73,10 +75,17 @@ class Writer:
 
     async def run(self) -> None:
         """Become the writer, again and again."""
+        try:
+            await self._run()
+        finally:
+            await self.witnesses.close()
+
+    async def _run(self) -> None:
         while True:
             try:
                 async with self._lease() as (connection, fence):
                     await self.guard.check(self._reading)
+                    await self.witnesses.check()
                     await self._write(connection, fence)
             except ForkError as error:
                 _log.critical("refusing to write: %s", error)
@@ -110,6 +119,7 @@ class Writer:
                 tasks.create_task(_hold(connection))
                 await self._open(desk, fence)
                 tasks.create_task(self._record_checkpoints(desk))
+                tasks.create_task(self.witnesses.run(writing))
                 self._desk = desk
                 WRITER.set(1)
                 _log.info("this process is the writer, fence %d", fence)
@@ -143,6 +153,7 @@ class Writer:
                 if await self._reading.size(found.number) == 0:  # the process that made it ended before its first entry
                     await desk.own.append(found, log_created(found, self._books.keyring))
                 return found, False
+            await self.witnesses.check_log(name, None)
             return await self._create(desk, self._record(name, "tenant", tenant, namespace, region, days)), True
 
     async def _create(self, desk: Desk, record: LogRecord) -> LogRecord:

@@ -69,6 +69,19 @@ class ReadingStore:
         rows = await self._fetch("SELECT name, size, root, note FROM checkpoint JOIN log ON number = log ORDER BY log")
         return [(row["name"], Signed(row["size"], row["root"], row["note"])) for row in rows]
 
+    async def cosigned(self, log: int) -> bytes | None:
+        """Return the last cosigned checkpoint's note, None when there is none yet."""
+        rows = await self._fetch("SELECT note FROM cosigned WHERE log = $1", log)
+        return rows[0]["note"] if rows else None
+
+    async def unwitnessed(self) -> list[int]:
+        """Return the logs whose last checkpoint is not cosigned."""
+        rows = await self._fetch(
+            "SELECT c.log FROM checkpoint c LEFT JOIN cosigned w USING (log) "
+            "WHERE c.size > coalesce(w.size, -1) ORDER BY c.log"
+        )
+        return [row["log"] for row in rows]
+
     async def leaves(self, log: int, begin: int, end: int) -> list[Stored]:
         """Return the entries from `begin` to `end` - 1. Raises DamagedError when one is missing."""
         rows = await self._fetch(

@@ -112,6 +112,18 @@ class WritingStore:
                 columns = ("log", "index", "actor", "object_type", "object_id", "action", "event")
                 await connection.copy_records_to_table("finding", columns=columns, records=findings)
 
+    async def cosign(self, log: int, size: int, note: bytes) -> None:
+        """Publish a cosigned checkpoint, unless a larger one is there. Raises FencedError."""
+        async with translated(), self._pool.acquire() as connection, connection.transaction():
+            await self._check_fence(connection)
+            await connection.execute(
+                "INSERT INTO cosigned (log, size, note) VALUES ($1, $2, $3) ON CONFLICT (log) DO UPDATE "
+                "SET size = excluded.size, note = excluded.note, at = now() WHERE cosigned.size <= excluded.size",
+                log,
+                size,
+                note,
+            )
+
     async def erase(self, log: int, index: int, field: int, by: int) -> bool:
         """Erase one value in the name of the entry `by`; tell whether there was one to erase."""
         async with translated(), self._pool.acquire() as connection, connection.transaction():
