@@ -40,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("migrate", help="bring the database up to date, as its superuser")
     keygen = commands.add_parser("keygen", help="make the keys that are not there yet")
     keygen.add_argument("--out", type=Path, required=True, help="folder for ed25519.pem, ml-dsa-44.pem, sealing.key")
+    keygen.add_argument("--next", action="store_true", help="keys that are to take over: no sealing.key, which stays")
     witness = commands.add_parser("witness", help="run a witness: a program of its own, with its own keys and storage")
     witness.add_argument("--config", type=Path, required=True, help="its settings, one JSON file")
     chosen = parser.parse_args(arguments)
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         case "witness":
             uvloop.run(serve_witness(WitnessConfig.model_validate_json(chosen.config.read_bytes())))
         case _:
-            for file in keyring.generate(chosen.out):
+            for file in keyring.generate(chosen.out, sealing=not chosen.next):
                 logging.getLogger(__name__).info("made %s", file)
     return 0
 

@@ -26,6 +26,9 @@ WITNESS_FAILURES = Counter("cloister_audit_witness_failures_total", "Questions a
 WRITER = Gauge("cloister_audit_writer", "1 when this process is the one writer.")
 LOGS = Gauge("cloister_audit_logs", "Logs there are.")
 LAG = Gauge("cloister_audit_unsigned_entries", "Durable entries that no checkpoint covers yet.")
+WAITING = Gauge(
+    "cloister_audit_waiting_logs", "Logs that wait to be signed because a key cannot be reached or is another."
+)
 DAMAGED = Gauge(
     "cloister_audit_damaged_logs",
     "Logs that are not signed any further because what is stored is not what was written.",

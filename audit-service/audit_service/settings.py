@@ -71,6 +71,26 @@ class Keys(Part):
     ed25519_file: Path = Path("/var/run/cloister/audit-keys/ed25519.pem")
     ml_dsa44_file: Path | None = Path("/var/run/cloister/audit-keys/ml-dsa-44.pem")
     sealing_file: Path = Path("/var/run/cloister/audit-keys/sealing.key")
+    next_folder: Path | None = Field(
+        None,
+        description="The keys that take over: announced in every log, from then on both sign, until this is unset again.",
+    )
+
+
+class VaultSigning(Part):
+    """An Ed25519 key in Vault's transit engine that signs instead of `keys.ed25519File`."""
+
+    address: str = Field(pattern=r"^https?://")
+    ca_file: Path | None = None
+    auth_mount: str = "jwt"
+    role: str
+    token_file: Path
+    transit_mount: str = "transit"
+    signing_key: str
+    key_version: int = Field(1, ge=1, description="Pinned: a rotation in Vault changes nothing here by itself.")
+    next_key_version: int | None = Field(
+        None, ge=1, description="The version that takes over, as keys.nextFolder does."
+    )
 
 
 class WitnessPeer(Part):
@@ -103,6 +123,7 @@ class Settings(Part):
     database: Database = Database()
     identity: Identity = Identity()
     keys: Keys = Keys()
+    vault: VaultSigning | None = None
     pace: Pace = Pace()
     guard_folder: Path | None = Field(
         None,

@@ -22,12 +22,11 @@ from audit_contract.note import Note, parse
 from audit_contract.policy import write_policy
 from audit_contract.report import Exit
 from audit_contract.verify import verify_bundle
-from audit_service import keyring
 from audit_service.settings import Settings
 from audit_service.store.connect import arguments
 from tests.audit_service.postgres import Postgres
 from tests.audit_service.service import TENANT_LOG, Service, draft, running, until_writer
-from tests.audit_service.witnesses import losing_the_reply, witnesses
+from tests.audit_service.witnesses import file_signers, losing_the_reply, witnesses
 
 NUMBER = f"(SELECT number FROM log WHERE name = '{TENANT_LOG}')"
 
@@ -115,7 +114,7 @@ async def test_checkpoints_are_cosigned_and_the_bundle_shows_the_quorum(
     for report in (verify_bundle(data, facts["keys"]), verify_bundle(data, policy=policy)):
         assert report.problems == []
         assert (len(report.witnessed_by), report.trusted) == (2, True)
-    stranger = keyring.load(settings.keys).signers("witness.example/w2")[1].verifier.vkey
+    stranger = file_signers(settings, "witness.example/w2")[1].verifier.vkey
     short = verify_bundle(data, facts["keys"], policy=write_policy((), {"w1": vkeys, "w2": [stranger]}, 2))
     assert (short.code, "too few witnesses" in short.problems[0].text) == (Exit.POLICY, True)
     members = dict(bundles.read(data).members)
@@ -241,7 +240,7 @@ async def test_a_witness_that_is_ahead_stops_a_running_service_and_a_fork_gets_n
 
             def submitted(old: int, new: int, proof: list[bytes]) -> int:
                 text = Checkpoint(origin, new, root_of(map(leaf_hash, leaves[:new]))).text()
-                note = Note(text, tuple(each.sign(text, 9) for each in keyring.load(settings.keys).signers(origin)))
+                note = Note(text, tuple(each.sign(text, 9) for each in file_signers(settings, origin)))
                 lines = [f"old {old}", *(base64.b64encode(each).decode() for each in proof)]
                 sent = "".join(f"{line}\n" for line in lines).encode() + b"\n" + note.encode()
                 return httpx.post(f"{witness.url}/add-checkpoint", content=sent).status_code

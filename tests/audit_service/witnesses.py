@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from audit_service import keyring
+from audit_contract.keys import KeySigner, KeyType
 from audit_service.settings import Settings, WitnessPeer
 from tests.audit_service.postgres import free_port
 
@@ -57,11 +58,17 @@ class WitnessProcess:
         return WitnessPeer(**{"name": self.name, "url": self.url, "timeout_seconds": 2, **more})
 
 
+def file_signers(settings: Settings, origin: str) -> list[KeySigner]:
+    """What whoever holds the log's key files can sign."""
+    kinds = ((KeyType.ED25519, settings.keys.ed25519_file), (KeyType.ML_DSA_44, settings.keys.ml_dsa44_file))
+    return [KeySigner(origin, kind, load_pem_private_key(file.read_bytes(), None)) for kind, file in kinds]
+
+
 def prepared(folder: Path, settings: Settings, name: str = "w1") -> WitnessProcess:
     """A witness of every log of this installation, not started."""
     made = WitnessProcess(name, folder / name, free_port())
     made.folder.mkdir()
-    keys = keyring.load(settings.keys).vkeys(settings.origin("platform"))
+    keys = [each.verifier.vkey for each in file_signers(settings, settings.origin("platform"))]
     config = {
         "name": f"witness.example/{name}",
         "storage": str(made.folder / "storage"),

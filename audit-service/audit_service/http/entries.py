@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,8 +12,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from audit_contract import bundle
 from audit_contract.canonical import canonical, read_json
 from audit_contract.checkpoint import from_text
+from audit_contract.keys import parse_vkey
 from audit_contract.leaf import field_name, read_leaf
-from audit_contract.note import parse
+from audit_contract.note import Note, parse
+from audit_contract.policy import parse_policy
 from audit_contract.tiles import WIDTH, bundle_entries, tiles_of
 from audit_service.http.errors import ApiError
 from audit_service.http.logs import readable_log
@@ -121,14 +123,17 @@ async def _newest(state: State, log: LogRecord) -> Signed:
 
 async def bundle_parts(state: State, log: LogRecord, signed: Signed) -> AsyncIterator[bytes]:
     """Yield the bundle's bytes, never holding more than 256 entries."""
-    vkeys = state.books.keyring.vkeys(log.origin)
-    keys = "".join(f"{vkey}\n" for vkey in vkeys).encode()
+    vkeys = await state.books.vkeys(log)
     policy = await state.writer.witnesses.policy(vkeys)
     yield bundle.write_member("manifest.json", bundle.manifest(log.origin, signed.size))
-    yield bundle.write_member("checkpoint", signed.note)
-    yield bundle.write_member("keys", keys)
+    yield bundle.write_member("checkpoint", _signed_by(signed.note, vkeys, policy))
+    yield bundle.write_member("keys", _lines(vkeys))
     if policy is not None:
         yield bundle.write_member("policy", policy.encode())
+    for each in await state.books.generations(log):
+        if each.note is not None and (each.size or 0) <= signed.size:
+            yield bundle.write_member(f"rotation/{each.number}.checkpoint", each.note)
+            yield bundle.write_member(f"rotation/{each.number}.keys", _lines(each.vkeys))
     for tile in tiles_of(signed.size):
         data = await state.reading.tile(log.number, tile)
         if data is None:
@@ -144,6 +149,19 @@ async def bundle_parts(state: State, log: LogRecord, signed: Signed) -> AsyncIte
         stored = await state.reading.entries(log.number, sorted({value.index for value in values}))
         yield bundle.write_member(path, _value_file(state.books.sealer(log), stored, values))
     yield bundle.write_end()
+
+
+def _lines(vkeys: Iterable[str]) -> bytes:
+    return "".join(f"{vkey}\n" for vkey in vkeys).encode()
+
+
+def _signed_by(note: bytes, vkeys: Sequence[str], policy: str | None) -> bytes:
+    """Return the note with the signatures of the keys in force and of the witnesses: what the bundle itself can explain."""
+    whole = parse(note)
+    known = [parse_vkey(each) for each in vkeys]
+    known += [] if policy is None else parse_policy(policy).witnesses.values()
+    ids = {(each.name, each.key_id) for each in known}
+    return Note(whole.text, tuple(each for each in whole.signatures if (each.name, each.key_id) in ids)).encode()
 
 
 def _value_file(sealer: ValueSealer, stored: Sequence[Stored], values: Sequence[Value]) -> bytes:

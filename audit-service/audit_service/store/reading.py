@@ -7,7 +7,7 @@ import asyncpg
 
 from audit_contract.tiles import WIDTH, Tile
 from audit_service.store.errors import DamagedError, translated
-from audit_service.store.records import LogRecord, Signed, SourceHead, Stored, Value
+from audit_service.store.records import Generation, LogRecord, Signed, SourceHead, Stored, Value
 
 _LOGS: Final = "SELECT number, name, origin, kind, tenant, namespace, region, retention_days, sealed_key FROM log "
 
@@ -73,6 +73,13 @@ class ReadingStore:
         """Return the last cosigned checkpoint's note, None when there is none yet."""
         rows = await self._fetch("SELECT note FROM cosigned WHERE log = $1", log)
         return rows[0]["note"] if rows else None
+
+    async def generations(self, log: int) -> list[Generation]:
+        """Return the keys that have signed the log, one generation after the other."""
+        rows = await self._fetch(
+            "SELECT number, vkeys, announced, size, note FROM generation WHERE log = $1 ORDER BY number", log
+        )
+        return [Generation(row[0], tuple(row[1]), *row[2:]) for row in rows]
 
     async def unwitnessed(self) -> list[int]:
         """Return the logs whose last checkpoint is not cosigned."""

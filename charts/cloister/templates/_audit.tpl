@@ -22,6 +22,9 @@
     "ed25519File" (print $secrets "/audit-keys/ed25519.pem")
     "mlDsa44File" (print $secrets "/audit-keys/ml-dsa-44.pem")
     "sealingFile" (print $secrets "/audit-keys/sealing.key"))
+  "guardFolder" "/var/lib/cloister/audit-guard"
+  "witnesses" (include "cloister.witnesses" . | fromJsonArray)
+  "quorum" .Values.audit.quorum
 | toPrettyJson -}}
 {{- end }}
 

@@ -34,7 +34,7 @@ async def build(config: OperatorConfig, pod: Pod) -> Operator:
     transport = await Transport.open()
     cluster, home_cluster = KubernetesCluster(transport, Store()), KubernetesCluster(transport, Store())
     derive = await bootstrap.root(cluster, config.operator_namespace)
-    made = await bootstrap.ensure_audit_secrets(cluster, derive, config.audit_namespace)
+    made = await bootstrap.ensure_audit_secrets(cluster, derive, config.audit_namespace, config.witness_namespace)
     ca_file = pod.scratch / "platform-ca.crt"
     ca_file.write_text(derive.ca.certificate)
     recorder = AuditRecorder.connect(
@@ -64,6 +64,7 @@ async def build(config: OperatorConfig, pod: Pod) -> Operator:
     operator = Operator(
         workers=config.workers,
         audit_namespace=config.audit_namespace,
+        witness_namespace=config.witness_namespace,
         cluster=cluster,
         recorder=recorder,
         reconciler=reconciler,
