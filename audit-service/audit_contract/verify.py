@@ -6,24 +6,29 @@ numbering and chain, the order of receive times, and every value against its com
 
 from collections.abc import Sequence
 
+from cryptography import x509
+
 from audit_contract import bundle as bundles
 from audit_contract.checkpoint import Checkpoint, open_checkpoint
 from audit_contract.keys import KeyVerifier
 from audit_contract.leaf import Leaf, LeafError, read_leaf
 from audit_contract.merkle import HASH_SIZE, leaf_hash, root_of
 from audit_contract.note import NoteError, SignatureError, UnsignedError
-from audit_contract.policy import PolicyError
 from audit_contract.report import Exit, Report
 from audit_contract.tiles import WIDTH, TileError, bundle_entries, split_entries, split_hashes, subtree, tiles_of
 from audit_contract.trust import Trust, build, check_quorum, vkey_lines
+from audit_contract.verify_stamps import check_stamps
 from audit_contract.verify_values import check_values
 
 
-def verify_bundle(data: bytes, keys: Sequence[str] = (), log: str | None = None, policy: str | None = None) -> Report:
+def verify_bundle(
+    data: bytes, keys: Sequence[str] = (), log: str | None = None, policy: str | None = None, tsa: bytes | None = None
+) -> Report:
     """Check a bundle against the log's verifier keys (`vkey` texts) and, when given, the log's origin and a tlog-policy.
 
     Keys may be of an earlier generation: the hand-overs in the bundle are followed. Without a policy the bundle's own is asked
-    for, if it has one. A quorum that is not met is exit 3.
+    for, if it has one. A quorum that is not met is exit 3. `tsa` has the certificates (PEM) of the time-stamp authorities that
+    count; without it a stamp's own content and signature are checked, not whose it is.
 
     Without keys those in the bundle are used; the report then says `trusted=False`: the bundle agrees with itself, and whose
     it is remains to be shown.
@@ -32,7 +37,8 @@ def verify_bundle(data: bytes, keys: Sequence[str] = (), log: str | None = None,
     try:
         bundle = bundles.read(data)
         trust = build(report, bundle, keys, policy)
-    except (bundles.BundleError, NoteError, PolicyError) as error:
+        roots = [] if tsa is None else x509.load_pem_x509_certificates(tsa)
+    except ValueError as error:  # also BundleError, NoteError, PolicyError
         report.add(Exit.BAD_INPUT, None, str(error))
         return report
     report.log, report.size, report.trusted = bundle.log, bundle.size, trust.given
@@ -47,6 +53,7 @@ def verify_bundle(data: bytes, keys: Sequence[str] = (), log: str | None = None,
     leaves = _read_leaves(report, bundle, entries)
     _check_sources(report, leaves, entries)
     check_values(report, bundle, leaves)
+    check_stamps(report, bundle, roots)
     return report
 
 

@@ -23,6 +23,10 @@ UNWITNESSED = Gauge(
     "cloister_audit_unwitnessed_seconds", "For how long the oldest entry has waited for a quorum of witnesses."
 )
 WITNESS_FAILURES = Counter("cloister_audit_witness_failures_total", "Questions a witness did not answer.", ["witness"])
+STAMPS = Counter("cloister_audit_stamps_total", "RFC 3161 time-stamps kept.", ["authority"])
+STAMP_FAILURES = Counter(
+    "cloister_audit_stamp_failures_total", "Rounds an authority gave no time-stamp.", ["authority"]
+)
 WRITER = Gauge("cloister_audit_writer", "1 when this process is the one writer.")
 LOGS = Gauge("cloister_audit_logs", "Logs there are.")
 LAG = Gauge("cloister_audit_unsigned_entries", "Durable entries that no checkpoint covers yet.")

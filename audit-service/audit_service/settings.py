@@ -105,6 +105,24 @@ class WitnessPeer(Part):
     timeout_seconds: float = Field(5, gt=0, le=60)
 
 
+class Authority(Part):
+    """A time-stamp authority (RFC 3161)."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="Names its files in a bundle.")
+    url: str = Field(
+        pattern=r"^https?://", description="Replies are signed, so plain HTTP, which many offer, is enough."
+    )
+    roots_file: Path = Field(description="Certificates (PEM) that its replies must lead to.")
+    timeout_seconds: float = Field(20, gt=0, le=120)
+
+
+class Timestamps(Part):
+    """Which authorities stamp the checkpoints, and how often each log that has grown."""
+
+    authorities: tuple[Authority, ...] = Field((), max_length=8)
+    every_seconds: float = Field(3600, gt=0)
+
+
 class Pace(Part):
     """How work is grouped. Milliseconds and counts."""
 
@@ -135,6 +153,8 @@ class Settings(Part):
     quorum: int = Field(
         1, ge=1, description="How many witnesses must have cosigned; nothing is asked without witnesses."
     )
+
+    timestamps: Timestamps = Timestamps()
 
     @model_validator(mode="after")
     def _witnessing(self) -> Self:

@@ -27,6 +27,7 @@ from audit_service.store.records import LogRecord, Signed, Stored, Value
 
 MAX_PAGE: Final = 256
 _WAITS: Final = 30
+_STAMPS: Final = 24
 _WAIT_SECONDS: Final = 0.1
 _FILTERS: Final = {
     "actor": "actor",
@@ -134,6 +135,8 @@ async def bundle_parts(state: State, log: LogRecord, signed: Signed) -> AsyncIte
         if each.note is not None and (each.size or 0) <= signed.size:
             yield bundle.write_member(f"rotation/{each.number}.checkpoint", each.note)
             yield bundle.write_member(f"rotation/{each.number}.keys", _lines(each.vkeys))
+    for path, stamp in sorted((await _stamps(state, log, signed)).items()):
+        yield bundle.write_member(path, stamp)
     for tile in tiles_of(signed.size):
         data = await state.reading.tile(log.number, tile)
         if data is None:
@@ -149,6 +152,16 @@ async def bundle_parts(state: State, log: LogRecord, signed: Signed) -> AsyncIte
         stored = await state.reading.entries(log.number, sorted({value.index for value in values}))
         yield bundle.write_member(path, _value_file(state.books.sealer(log), stored, values))
     yield bundle.write_end()
+
+
+async def _stamps(state: State, log: LogRecord, signed: Signed) -> dict[str, bytes]:
+    """Return the newest time-stamps as members. All stamps of one size are over the one checkpoint there was of it."""
+    found: dict[str, bytes] = {}
+    for each in await state.reading.stamps(log.number, signed.size, _STAMPS):
+        found[f"tsr/{each.size}.checkpoint"] = each.note
+        found[f"tsr/{each.size}.{each.authority}.tsq"] = each.request
+        found[f"tsr/{each.size}.{each.authority}.tsr"] = each.reply
+    return found
 
 
 def _lines(vkeys: Iterable[str]) -> bytes:

@@ -26,6 +26,7 @@ from audit_service.log.rotation import Rotation
 from audit_service.log.sealing import new_log_key
 from audit_service.log.sequence import Sequencer
 from audit_service.log.signing import first_checkpoint
+from audit_service.log.stamping import Stamping
 from audit_service.log.witnessing import Witnesses
 from audit_service.metrics import WRITER
 from audit_service.settings import PLATFORM_LOG, Settings
@@ -123,6 +124,7 @@ class Writer:
                 await self._open(desk, fence)
                 tasks.create_task(self._record_checkpoints(desk))
                 tasks.create_task(self.witnesses.run(writing))
+                tasks.create_task(Stamping(self._reading, writing, self._settings.timestamps).run())
                 rotation = Rotation(self._reading, writing, self._books, desk.own, integrator.signed)
                 tasks.create_task(rotation.run(pace.record_seconds))
                 self._desk = desk

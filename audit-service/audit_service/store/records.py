@@ -49,6 +49,17 @@ class Signed:
 
 
 @dataclass(frozen=True, slots=True)
+class Stamped:
+    """A time-stamp (RFC 3161) of a checkpoint: the note, what was asked, what was answered."""
+
+    size: int
+    authority: str
+    note: bytes
+    request: bytes
+    reply: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """Keys that signed a log from some point on.
 

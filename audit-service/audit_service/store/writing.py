@@ -6,7 +6,7 @@ from typing import Final
 import asyncpg
 
 from audit_service.store.errors import FencedError, translated
-from audit_service.store.records import Generation, LogRecord, NewLeaf, Signed, SourceHead
+from audit_service.store.records import Generation, LogRecord, NewLeaf, Signed, SourceHead, Stamped
 
 _LOCK: Final = 0x6175646974  # "audit": the session lock that the one writer holds
 
@@ -129,6 +129,20 @@ class WritingStore:
                 log,
                 size,
                 note,
+            )
+
+    async def stamp(self, log: int, stamped: Stamped) -> None:
+        """Keep a time-stamp. Raises FencedError."""
+        async with translated(), self._pool.acquire() as connection, connection.transaction():
+            await self._check_fence(connection)
+            await connection.execute(
+                "INSERT INTO stamp (log, size, authority, note, request, reply) VALUES ($1, $2, $3, $4, $5, $6)",
+                log,
+                stamped.size,
+                stamped.authority,
+                stamped.note,
+                stamped.request,
+                stamped.reply,
             )
 
     async def erase(self, log: int, index: int, field: int, by: int) -> bool:
