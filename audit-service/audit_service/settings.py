@@ -166,8 +166,9 @@ class Settings(Part):
             raise ValueError(
                 "witnesses: give their vkeys, or a guardFolder to keep those they show at the first meeting"
             )
-        for vkey in (vkey for each in self.witnesses for vkey in each.vkeys):
-            parse_vkey(vkey)
+        keys = [parse_vkey(vkey).key.public_bytes_raw() for each in self.witnesses for vkey in each.vkeys]
+        if len(set(keys)) < len(keys):
+            raise ValueError("witnesses: a key is there twice; one witness under two names would count twice")
         return self
 
     def origin(self, log: str) -> str:

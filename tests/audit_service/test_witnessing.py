@@ -11,12 +11,13 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 
 from audit_contract import bundle as bundles
 from audit_contract.checkpoint import Checkpoint, from_text, open_checkpoint
 from audit_contract.client import AuditConflict
-from audit_contract.keys import parse_vkey
+from audit_contract.keys import KeySigner, KeyType, parse_vkey
 from audit_contract.merkle import leaf_hash, root_of
 from audit_contract.note import Note, parse
 from audit_contract.policy import write_policy
@@ -26,7 +27,8 @@ from audit_service.settings import Settings
 from audit_service.store.connect import arguments
 from tests.audit_service.postgres import Postgres
 from tests.audit_service.service import TENANT_LOG, Service, draft, running, until_writer
-from tests.audit_service.witnesses import file_signers, losing_the_reply, witnesses
+from tests.audit_service.witnesses import file_signers, losing_the_reply, prepared, witnesses
+from tests.tenant_app.support.certificates import Authority as CertificateAuthority
 
 NUMBER = f"(SELECT number FROM log WHERE name = '{TENANT_LOG}')"
 
@@ -257,6 +259,47 @@ async def test_a_witness_that_is_ahead_stops_a_running_service_and_a_fork_gets_n
                 await client.append(TENANT_LOG, [draft()])
             said = await refusal(service)
             assert f"{size + 40} entries were signed" in said
+
+
+async def test_over_tls_only_a_witness_with_the_given_authoritys_certificate_is_asked(
+    settings: Settings, postgres: Postgres, tmp_path: Path
+) -> None:
+    authority = CertificateAuthority(tmp_path / "ca")
+    pair = authority.issue("witness")
+    made = prepared(tmp_path, settings, certFile=str(pair.cert), keyFile=str(pair.key))
+    made.ca = authority.ca
+    try:
+        made.start()
+        stranger = KeySigner("x", KeyType.ED25519_COSIGNATURE, Ed25519PrivateKey.generate()).verifier.vkey
+        good = made.peer(name="good", vkeys=made.vkeys(), ca_file=authority.ca)
+        bad = made.peer(name="bad", vkeys=[stranger])
+        async with running(with_witnesses(settings, [good, bad]), postgres) as service:
+            await until_writer(service)
+            await cosigned(service, await fill(service, 2))
+            await until(service.state.writer.witnesses.troubles, "a certificate of nobody was believed")
+            assert list(service.state.writer.witnesses.troubles()) == ["bad"]
+            assert "certificate" in service.state.writer.witnesses.troubles()["bad"]
+        said = made.get("metrics").text
+        assert 'cloister_witness_answers_total{status="200"}' in said
+        assert "cloister_witness_logs 2.0" in said
+    finally:
+        made.kill()
+
+
+async def test_one_witness_under_two_names_does_not_count_twice(
+    settings: Settings, postgres: Postgres, tmp_path: Path
+) -> None:
+    (tmp_path / "guard").mkdir()
+    with witnesses(tmp_path, settings, 1) as (witness,):
+        peers = [witness.peer(name=name) for name in ("one", "two")]
+        async with running(with_witnesses(settings, peers, quorum=2, guard=tmp_path / "guard"), postgres) as service:
+            await until_writer(service)
+            size = await fill(service, 2)
+            await until(lambda: "another witness" in service.state.writer.witnesses.troubles().get("two", ""), "unseen")
+            await fill(service, 2)
+            assert service.state.writer.is_writer
+            record = await service.state.find_log(TENANT_LOG)
+            assert (size > 0, await service.state.reading.cosigned(record.number)) == (True, None)
 
 
 @pytest.mark.parametrize(

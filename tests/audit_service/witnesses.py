@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -27,10 +28,15 @@ class WitnessProcess:
     folder: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
+    ca: Path | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.ca else 'http'}://127.0.0.1:{self.port}"
+
+    def get(self, path: str) -> httpx.Response:
+        context = ssl.create_default_context(cafile=str(self.ca)) if self.ca else True
+        return httpx.get(f"{self.url}/{path}", verify=context).raise_for_status()
 
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
@@ -39,7 +45,7 @@ class WitnessProcess:
             self.process = subprocess.Popen(command, env=env, stderr=log)
         for _ in range(300):
             with contextlib.suppress(httpx.HTTPError):
-                httpx.get(f"{self.url}/healthz").raise_for_status()
+                self.get("healthz")
                 return
             assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
             time.sleep(0.05)
@@ -52,7 +58,7 @@ class WitnessProcess:
             self.process = None
 
     def vkeys(self) -> list[str]:
-        return httpx.get(f"{self.url}/vkey").text.split()
+        return self.get("vkey").text.split()
 
     def peer(self, **more: object) -> WitnessPeer:
         return WitnessPeer(**{"name": self.name, "url": self.url, "timeout_seconds": 2, **more})
@@ -64,7 +70,7 @@ def file_signers(settings: Settings, origin: str) -> list[KeySigner]:
     return [KeySigner(origin, kind, load_pem_private_key(file.read_bytes(), None)) for kind, file in kinds]
 
 
-def prepared(folder: Path, settings: Settings, name: str = "w1") -> WitnessProcess:
+def prepared(folder: Path, settings: Settings, name: str = "w1", **listen: object) -> WitnessProcess:
     """A witness of every log of this installation, not started."""
     made = WitnessProcess(name, folder / name, free_port())
     made.folder.mkdir()
@@ -72,7 +78,7 @@ def prepared(folder: Path, settings: Settings, name: str = "w1") -> WitnessProce
     config = {
         "name": f"witness.example/{name}",
         "storage": str(made.folder / "storage"),
-        "listen": {"host": "127.0.0.1", "port": made.port},
+        "listen": {"host": "127.0.0.1", "port": made.port, **listen},
         "logs": [{"prefix": settings.origin(""), "vkeys": keys}],
     }
     (made.folder / "config.json").write_text(json.dumps(config))

@@ -86,11 +86,22 @@ class Witnesses:
         """
         if not self.peers:
             return None
-        known = {peer.name: [each.vkey for each in await peer.pinned()] for peer in self.peers}
-        named = {name: vkeys for name, vkeys in known.items() if vkeys}
+        named = {peer.name: [each.vkey for each in await peer.pinned()] for peer in await self._named()}
         if len(named) < self._settings.quorum:
             return None
         return write_policy(log_vkeys, named, self._settings.quorum)
+
+    async def _named(self) -> list[Peer]:
+        """Return the witnesses whose keys are known and their own; one that shows another's keys is not a second witness."""
+        found, seen = [], set[bytes]()
+        for peer in self.peers:
+            keys = {each.key.public_bytes_raw() for each in await peer.pinned()}
+            if keys & seen:
+                self._trouble[peer.name].text = f"{peer.name}: it has the keys of another witness and does not count"
+            elif keys:
+                found.append(peer)
+            seen |= keys
+        return found
 
     async def check(self) -> None:
         """Compare the database with what each reachable witness last signed. Raises ForkError saying how to go on."""
@@ -158,8 +169,9 @@ class Witnesses:
         found = await asyncio.gather(*(self._asked(peer, log, signed, note) for peer in self.peers))
         by: list[KeyVerifier] = []
         cosignatures: list[Signature] = []
+        counted = await self._named()
         for peer, signatures in zip(self.peers, found, strict=True):
-            if signatures:
+            if signatures and peer in counted:
                 by += await peer.keys()
                 cosignatures += signatures
         policy = await self.policy(())
