@@ -23,7 +23,8 @@ from audit_contract.note import Note, parse
 from audit_contract.policy import write_policy
 from audit_contract.report import Exit
 from audit_contract.verify import verify_bundle
-from audit_service.settings import Settings
+from audit_service.log.peer import NoGrowthError, OtherSizeError, Peer, WitnessError
+from audit_service.settings import Settings, WitnessPeer
 from audit_service.store.connect import arguments
 from tests.audit_service.postgres import Postgres
 from tests.audit_service.service import TENANT_LOG, Service, draft, running, until_writer
@@ -300,6 +301,41 @@ async def test_one_witness_under_two_names_does_not_count_twice(
             assert service.state.writer.is_writer
             record = await service.state.find_log(TENANT_LOG)
             assert (size > 0, await service.state.reading.cosigned(record.number)) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "error"),
+    [
+        (409, "7\n", OtherSizeError),
+        (409, "9" * 5000, WitnessError),
+        (409, "-1", WitnessError),
+        (409, "٣", WitnessError),
+        (422, "no", NoGrowthError),
+        (200, "", WitnessError),
+        (200, "— w.example AAAAAAAA\n", WitnessError),
+        (200, "x" * (1 << 19), WitnessError),
+        (403, "who", WitnessError),
+        (500, "", WitnessError),
+    ],
+)
+async def test_whatever_a_witness_answers_is_an_error_that_can_be_handled(
+    status: int, text: str, error: type[Exception]
+) -> None:
+    signer = KeySigner("w.example", KeyType.ED25519_COSIGNATURE, Ed25519PrivateKey.generate())
+    settings = WitnessPeer(name="w", url="http://witness", vkeys=[signer.verifier.vkey])
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, text=text))  # a port that says what it likes
+    peer = Peer(settings, None, transport)
+    with pytest.raises(error):
+        await peer.add(Note(Checkpoint("o", 1, bytes(32)).text(), ()), 0, [])
+    await peer.close()
+
+
+async def test_a_kept_key_that_cannot_be_read_is_trouble_not_an_end(tmp_path: Path) -> None:
+    (tmp_path / "w.witness").write_text("nonsense\n")
+    peer = Peer(WitnessPeer(name="w", url="http://witness"), tmp_path)
+    assert await peer.pinned() == []
+    with pytest.raises(WitnessError, match="its keys are not known"):
+        await peer.latest("o", [])
 
 
 @pytest.mark.parametrize(

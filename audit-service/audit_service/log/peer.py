@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 import ssl
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
@@ -17,6 +18,7 @@ from audit_service.durable import write_durably
 from audit_service.settings import WitnessPeer
 
 _MAX_ANSWER: Final = 1 << 18
+_SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
 class WitnessError(Exception):
@@ -71,11 +73,14 @@ class Peer:
         return self._known
 
     async def pinned(self) -> list[KeyVerifier]:
-        """Return its keys when they are known already, without asking it."""
+        """Return its keys when they are known already, without asking it; none when what was kept cannot be read."""
         pin = None if self._pins is None else self._pins / f"{self.name}.witness"
         if not self._known and (pin is None or not await asyncio.to_thread(pin.exists)):
             return []
-        return await self.keys()
+        try:
+            return await self.keys()
+        except (OSError, ValueError):  # who asks for a signature is told
+            return []
 
     async def latest(self, origin: str, log_keys: Iterable[KeyVerifier]) -> Checkpoint | None:
         """Return what it last signed of a log, None when nothing. Raises WitnessError.
@@ -106,7 +111,7 @@ class Peer:
         match answer.status_code:
             case 200:
                 return self._believed(note, answer.content, known)
-            case 409 if text.isascii() and text.isdigit():
+            case 409 if _SIZE.fullmatch(text):
                 raise OtherSizeError(int(text))
             case 422:
                 raise NoGrowthError(f"{self.name}: {text[:200]}")
