@@ -52,6 +52,7 @@ def install(values: Mapping[str, Any], env: Mapping[str, str]) -> bool:
     webhook = guards.get("enabled", True) and guards.get("webhook", {}).get("enabled", True)
     for namespace, kind in (
         ("cloister-audit", "statefulset/audit-database"),
+        ("cloister-witness", "deployment/witness"),
         ("cloister-audit", "deployment/audit"),
         (NAMESPACE, "deployment/cloister-operator"),
         *([(NAMESPACE, "deployment/cloister-admission")] if webhook else []),
@@ -66,6 +67,11 @@ def local_values(images: Mapping[str, str]) -> dict[str, Any]:
     return {
         "images": {name: images[name] for name in ("operator", "audit", "app", "postgres")},
         "audit": {"nodeSelector": region, "storage": {"size": "2Gi", "storageClassName": "local-eu-central-1"}},
+        "witness": {
+            "enabled": True,
+            "nodeSelector": region,
+            "storage": {"size": "64Mi", "storageClassName": "local-eu-central-1"},
+        },
         "apiServer": {"cidrs": ["10.89.0.1/32"], "ports": [7443]},
         "egress": {"namespaces": [{"name": "vault", "ports": [8200]}, {"name": "objectstore", "ports": [7070]}]},
         "rbac": {"approvers": [{"kind": "Group", "name": "cloister:approvers"}]},

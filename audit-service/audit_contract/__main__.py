@@ -1,7 +1,8 @@
 """`cloister-verify`: check an audit log with no network and no trust in who runs it.
 
 Also `python -m audit_contract`, and one file made by `audit_contract.zipapp` that needs Python and `cryptography` only.
-Exit codes: 0 ok, 1 tampered, 2 incomplete, 3 not signed as asked, 4 bad input, 5 times run backwards.
+Exit codes: 0 ok, 1 tampered, 2 incomplete, 3 not signed as asked, 4 bad input, 5 times run backwards or a
+time-stamp is bad.
 """
 
 import argparse
@@ -53,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("bundle", type=Path)
         command.add_argument("--log", help="the log's origin, when the bundle must be of this log")
         command.add_argument("--since", type=Path, help="an older checkpoint of the log that the bundle must continue")
+        command.add_argument(
+            "--tsa", type=Path, help="certificates (PEM) of time-stamp authorities that count (else exit 5)"
+        )
+        command.add_argument(
+            "--policy", type=Path, help="a tlog-policy: the witnesses that must have cosigned (else exit 3)"
+        )
         _add_keys(command)
     entry = commands.add_parser("entry", help="one entry with its .tlog-proof")
     entry.add_argument("proof", type=Path)
@@ -83,7 +90,9 @@ def _verifiers(chosen: argparse.Namespace) -> list[KeyVerifier]:
 
 def _bundle(chosen: argparse.Namespace) -> Report:
     data = chosen.bundle.read_bytes()
-    report = verify_bundle(data, _keys(chosen), chosen.log)
+    policy = chosen.policy.read_text() if chosen.policy else None
+    tsa = chosen.tsa.read_bytes() if chosen.tsa else None
+    report = verify_bundle(data, _keys(chosen), chosen.log, policy, tsa)
     if chosen.since is not None and report.ok:
         _check_since(report, data, chosen)
     return report
@@ -162,6 +171,11 @@ def _failed(kind: Exit, error: Exception) -> Report:
     return report
 
 
+def _stamped(report: Report) -> str:
+    whose = "" if report.stamps_trusted else "; by whom was not checked, --tsa does"
+    return f"{report.stamps} time-stamps, the last of {report.stamped}{whose}" if report.stamps else ""
+
+
 def _table(report: Report) -> str:
     rows = [
         ("result", "ok" if report.ok else report.code.name.lower().replace("_", " ")),
@@ -170,6 +184,8 @@ def _table(report: Report) -> str:
         ("root", report.root),
         ("values", f"{report.values} fit, {report.erased} erased by a recorded act"),
         ("signed by", ", ".join(report.signed_by)),
+        ("witnessed by", ", ".join(report.witnessed_by)),
+        ("stamped", _stamped(report)),
         ("keys", "given by you" if report.trusted else "taken from the bundle itself: it agrees with itself, no more"),
         ("open intents", str(len(report.open_intents))),
     ]

@@ -8,6 +8,9 @@ same bytes, and a changed byte anywhere is found by writing the archive again an
 | `manifest.json` | RFC 8785: `{"format": FORMAT, "log": origin, "size": leaves}` |
 | `checkpoint` | C2SP checkpoint of that size |
 | `keys` | verifier keys of the log, one a line; a convenience, never the ground for trust |
+| `policy` | C2SP tlog-policy: the witnesses and their quorum; only where the installation has witnesses |
+| `rotation/<n>.checkpoint`, `rotation/<n>.keys` | hand-over to the n-th keys after the first, signed by those before |
+| `tsr/<size>.checkpoint`, `tsr/<size>.<authority>.tsq`, `.tsr` | RFC 3161: what was stamped, request, reply |
 | `tile/<L>/<N>[.p/<W>]` | C2SP tlog-tiles; unpacked, the archive is a static log that tlog-tiles tools read |
 | `tile/entries/<N>[.p/<W>]` | C2SP entry bundles |
 | `values/<N>.ndjson` | what the entries of that bundle commit to, one RFC 8785 object a line, in order |
@@ -15,6 +18,7 @@ same bytes, and a changed byte anywhere is found by writing the archive again an
 A value's line is `{"field", "index", "salt", "value"}`, or `{"erased": index of the entry that erased it, "field", "index"}`.
 """
 
+import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +30,10 @@ from audit_contract.tiles import WIDTH, name, tiles_of, width_at
 FORMAT: Final = "cloister.dev/audit-bundle/v1"
 _BLOCK: Final = 512
 _MAX_SIZE: Final = 1 << 40
+_WHOLE: Final = r"(0|[1-9][0-9]{0,12})"
+_EXTRA: Final = re.compile(
+    rf"policy|rotation/{_WHOLE}\.(checkpoint|keys)|tsr/{_WHOLE}\.(checkpoint|[a-z0-9][a-z0-9-]{{0,31}}\.(tsq|tsr))"
+)
 
 
 class BundleError(ValueError):
@@ -59,10 +67,26 @@ def value_members(size: int) -> list[str]:
     return [f"values/{name(index)}.ndjson" for index in range(-(-size // WIDTH))]
 
 
-def member_names(size: int) -> list[str]:
-    """Return every member's name for a log of `size` leaves, in the bundle's order."""
+def member_names(size: int, extra: Iterable[str] = ()) -> list[str]:
+    """Return every member's name for a log of `size` leaves, in the bundle's order; `extra` are those it need not have."""
     tiles = [tile.path for tile in tiles_of(size)]
-    return ["manifest.json", "checkpoint", "keys", *tiles, *entry_members(size), *value_members(size)]
+    return ["manifest.json", "checkpoint", "keys", *sorted(extra), *tiles, *entry_members(size), *value_members(size)]
+
+
+def is_extra(path: str) -> bool:
+    """Tell whether a bundle may have this member and need not."""
+    return _EXTRA.fullmatch(path) is not None
+
+
+def extras(bundle: Bundle, folder: str, ending: str) -> list[str]:
+    """Return the members `<folder>/….<ending>` that this bundle has, sorted by the number they begin with."""
+    found = [path for path in bundle.members if is_extra(path) and path.startswith(f"{folder}/")]
+    return sorted((path for path in found if path.endswith(f".{ending}")), key=lambda path: (number_of(path), path))
+
+
+def number_of(path: str) -> int:
+    """Return the number an extra member's name begins with."""
+    return int(path.partition("/")[2].partition(".")[0])
 
 
 def manifest(log: str, size: int) -> bytes:
@@ -106,7 +130,7 @@ def read(data: bytes) -> Bundle:
         raise BundleError("manifest.json: log is text and size a whole number")
     if size // WIDTH > len(data) // _BLOCK:
         raise BundleError(f"manifest.json: {size} leaves cannot be in {len(data)} bytes")
-    expected = member_names(size)
+    expected = member_names(size, filter(is_extra, members))
     unknown = members.keys() - set(expected)
     if unknown:
         raise BundleError(f"a bundle of {size} leaves has no member {min(unknown)}")

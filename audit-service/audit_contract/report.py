@@ -48,6 +48,14 @@ class Report:
     """Values that a recorded act erased."""
     sources: int = 0
     signed_by: list[str] = field(default_factory=list)
+    witnessed_by: list[str] = field(default_factory=list)
+    """Keys of the policy's witnesses that cosigned the checkpoint."""
+    stamps: int = 0
+    """Time-stamps that fit."""
+    stamped: str = ""
+    """The latest time they show, ISO 8601."""
+    stamps_trusted: bool = False
+    """Whether the caller said which authorities count."""
     trusted: bool = False
     """Whether the keys came from the caller, not from the bundle itself."""
     open_intents: list[int] = field(default_factory=list)
@@ -89,6 +97,10 @@ class Report:
             "erased": self.erased,
             "sources": self.sources,
             "signedBy": self.signed_by,
+            "witnessedBy": self.witnessed_by,
+            "stamps": self.stamps,
+            "stamped": self.stamped,
+            "stampsTrusted": self.stamps_trusted,
             "trusted": self.trusted,
             "openIntents": self.open_intents,
             "orphans": self.orphans,

@@ -6,19 +6,29 @@ numbering and chain, the order of receive times, and every value against its com
 
 from collections.abc import Sequence
 
+from cryptography import x509
+
 from audit_contract import bundle as bundles
 from audit_contract.checkpoint import Checkpoint, open_checkpoint
-from audit_contract.keys import KeyVerifier, parse_vkey
+from audit_contract.keys import KeyVerifier
 from audit_contract.leaf import Leaf, LeafError, read_leaf
 from audit_contract.merkle import HASH_SIZE, leaf_hash, root_of
 from audit_contract.note import NoteError, SignatureError, UnsignedError
 from audit_contract.report import Exit, Report
 from audit_contract.tiles import WIDTH, TileError, bundle_entries, split_entries, split_hashes, subtree, tiles_of
+from audit_contract.trust import Trust, build, check_quorum, vkey_lines
+from audit_contract.verify_stamps import check_stamps
 from audit_contract.verify_values import check_values
 
 
-def verify_bundle(data: bytes, keys: Sequence[str] = (), log: str | None = None) -> Report:
-    """Check a bundle against the log's verifier keys (`vkey` texts) and, when given, the log's origin.
+def verify_bundle(
+    data: bytes, keys: Sequence[str] = (), log: str | None = None, policy: str | None = None, tsa: bytes | None = None
+) -> Report:
+    """Check a bundle against the log's verifier keys (`vkey` texts) and, when given, the log's origin and a tlog-policy.
+
+    Keys may be of an earlier generation: the hand-overs in the bundle are followed. Without a policy the bundle's own is asked
+    for, if it has one. A quorum that is not met is exit 3. `tsa` has the certificates (PEM) of the time-stamp authorities that
+    count; without it a stamp's own content and signature are checked, not whose it is.
 
     Without keys those in the bundle are used; the report then says `trusted=False`: the bundle agrees with itself, and whose
     it is remains to be shown.
@@ -26,40 +36,32 @@ def verify_bundle(data: bytes, keys: Sequence[str] = (), log: str | None = None)
     report = Report()
     try:
         bundle = bundles.read(data)
-        known = [parse_vkey(text) for text in keys or _bundled_keys(bundle)]
-    except (bundles.BundleError, NoteError) as error:
+        trust = build(report, bundle, keys, policy)
+        roots = [] if tsa is None else x509.load_pem_x509_certificates(tsa)
+    except ValueError as error:  # also BundleError, NoteError, PolicyError
         report.add(Exit.BAD_INPUT, None, str(error))
         return report
-    report.log, report.size, report.trusted = bundle.log, bundle.size, bool(keys)
+    report.log, report.size, report.trusted = bundle.log, bundle.size, trust.given
     if log is not None and log != bundle.log:
         report.add(Exit.POLICY, None, f"a bundle of {bundle.log!r}, not of {log!r}")
-    point = _check_checkpoint(report, bundle, known)
+    point = _check_checkpoint(report, bundle, trust)
     if point is None:
         return report
-    if keys:
-        _check_bundled_keys(report, bundle, known)
+    if trust.given:
+        _check_bundled_keys(report, bundle, trust.keys)
     entries = _check_tree(report, bundle, point)
     leaves = _read_leaves(report, bundle, entries)
     _check_sources(report, leaves, entries)
     check_values(report, bundle, leaves)
+    check_stamps(report, bundle, roots)
     return report
-
-
-def _bundled_keys(bundle: bundles.Bundle) -> list[str]:
-    try:
-        text = bundle.members.get("keys", b"").decode()
-    except UnicodeDecodeError as error:
-        raise bundles.BundleError("keys: not UTF-8") from error
-    if not text.endswith("\n"):
-        raise bundles.BundleError("keys: one verifier key a line is missing or cut")
-    return text.removesuffix("\n").split("\n")
 
 
 def _check_bundled_keys(report: Report, bundle: bundles.Bundle, known: list[KeyVerifier]) -> None:
     """Refuse a bundle that names other keys than the caller trusts: it would mislead whoever checks it without."""
     trusted = {each.vkey for each in known}
     try:
-        said = _bundled_keys(bundle)
+        said = vkey_lines(bundle.members.get("keys", b""), "keys")
     except bundles.BundleError as error:
         report.add(Exit.BAD_INPUT, None, str(error))
         return
@@ -67,9 +69,9 @@ def _check_bundled_keys(report: Report, bundle: bundles.Bundle, known: list[KeyV
         report.add(Exit.POLICY, None, f"keys: {other[:80]} is not among the trusted keys")
 
 
-def _check_checkpoint(report: Report, bundle: bundles.Bundle, known: list[KeyVerifier]) -> Checkpoint | None:
+def _check_checkpoint(report: Report, bundle: bundles.Bundle, trust: Trust) -> Checkpoint | None:
     try:
-        opened = open_checkpoint(bundle.members.get("checkpoint", b""), bundle.log, known)
+        opened = open_checkpoint(bundle.members.get("checkpoint", b""), bundle.log, trust.verifiers())
     except UnsignedError as error:
         report.add(Exit.POLICY, None, f"checkpoint: {error}")
     except SignatureError as error:
@@ -78,15 +80,16 @@ def _check_checkpoint(report: Report, bundle: bundles.Bundle, known: list[KeyVer
         report.add(Exit.BAD_INPUT, None, f"checkpoint: {error}")
     else:
         report.root = opened.checkpoint.root.hex()
-        report.signed_by = [f"{each.name}+{each.key_id.hex()}" for each in opened.signed_by]
-        missing = {each.vkey for each in known} - {
-            each.vkey for each in opened.signed_by if isinstance(each, KeyVerifier)
-        }
+        signed = [each for each in opened.signed_by if isinstance(each, KeyVerifier)]
+        own = {each.vkey for each in trust.keys}
+        report.signed_by = [f"{each.name}+{each.key_id.hex()}" for each in signed if each.vkey in own]
+        missing = own - {each.vkey for each in signed}
         strangers = len(opened.note.signatures) - len(opened.signed_by)
         if missing or strangers:
             report.add(
                 Exit.POLICY, None, f"checkpoint: {len(missing)} known keys did not sign, {strangers} unknown did"
             )
+        check_quorum(report, trust, signed)
         if opened.checkpoint.size == bundle.size:
             return opened.checkpoint
         report.add(Exit.TAMPERED, None, f"the checkpoint is over {opened.checkpoint.size} leaves, not {bundle.size}")

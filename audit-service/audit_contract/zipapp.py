@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 _MODULES: Final = (
-    "__init__", "__main__", "bundle", "canonical", "checkpoint", "commitment", "keys", "leaf", "merkle", "note", "proof",
-    "report", "tiles", "verify", "verify_values",
+    "__init__", "__main__", "bundle", "canonical", "checkpoint", "commitment", "der", "keys", "leaf", "merkle", "note", "policy",
+    "proof", "report", "tiles", "timestamp", "trust", "verify", "verify_stamps", "verify_values",
 )  # fmt: skip
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _MAIN: Final = "import sys\nfrom audit_contract.__main__ import main\nsys.exit(main())\n"

@@ -1,4 +1,4 @@
-"""`python -m audit_service serve | migrate | keygen`."""
+"""`python -m audit_service serve | migrate | keygen | witness`."""
 
 import argparse
 import json
@@ -12,6 +12,8 @@ import uvloop
 from audit_service import keyring, settings
 from audit_service.serve import serve
 from audit_service.store.migrate import migrate
+from audit_service.witness.config import WitnessConfig
+from audit_service.witness.run import serve_witness
 
 
 class JsonFormatter(logging.Formatter):
@@ -38,6 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("migrate", help="bring the database up to date, as its superuser")
     keygen = commands.add_parser("keygen", help="make the keys that are not there yet")
     keygen.add_argument("--out", type=Path, required=True, help="folder for ed25519.pem, ml-dsa-44.pem, sealing.key")
+    keygen.add_argument("--next", action="store_true", help="keys that are to take over: no sealing.key, which stays")
+    witness = commands.add_parser("witness", help="run a witness: a program of its own, with its own keys and storage")
+    witness.add_argument("--config", type=Path, required=True, help="its settings, one JSON file")
     chosen = parser.parse_args(arguments)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
@@ -48,8 +53,10 @@ def main(arguments: list[str] | None = None) -> int:
             uvloop.run(serve(settings.load()))
         case "migrate":
             uvloop.run(migrate(settings.load().database))
+        case "witness":
+            uvloop.run(serve_witness(WitnessConfig.model_validate_json(chosen.config.read_bytes())))
         case _:
-            for file in keyring.generate(chosen.out):
+            for file in keyring.generate(chosen.out, sealing=not chosen.next):
                 logging.getLogger(__name__).info("made %s", file)
     return 0
 

@@ -18,9 +18,21 @@ CHECKPOINT_SECONDS = Histogram(
     "Reading back, hashing, signing one log.",
     buckets=(0.002, 0.005, 0.01, 0.05, 0.25, 1, 5),
 )
+COSIGNED = Counter("cloister_audit_cosigned_total", "Checkpoints that a quorum of witnesses cosigned.")
+UNWITNESSED = Gauge(
+    "cloister_audit_unwitnessed_seconds", "For how long the oldest entry has waited for a quorum of witnesses."
+)
+WITNESS_FAILURES = Counter("cloister_audit_witness_failures_total", "Questions a witness did not answer.", ["witness"])
+STAMPS = Counter("cloister_audit_stamps_total", "RFC 3161 time-stamps kept.", ["authority"])
+STAMP_FAILURES = Counter(
+    "cloister_audit_stamp_failures_total", "Rounds an authority gave no time-stamp.", ["authority"]
+)
 WRITER = Gauge("cloister_audit_writer", "1 when this process is the one writer.")
 LOGS = Gauge("cloister_audit_logs", "Logs there are.")
 LAG = Gauge("cloister_audit_unsigned_entries", "Durable entries that no checkpoint covers yet.")
+WAITING = Gauge(
+    "cloister_audit_waiting_logs", "Logs that wait to be signed because a key cannot be reached or is another."
+)
 DAMAGED = Gauge(
     "cloister_audit_damaged_logs",
     "Logs that are not signed any further because what is stored is not what was written.",

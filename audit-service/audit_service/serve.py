@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 
 from audit_service import keyring
 from audit_service.http.app import build
@@ -13,7 +14,7 @@ from audit_service.http.state import State
 from audit_service.log.books import Books
 from audit_service.log.clock import now
 from audit_service.log.writer import Writer
-from audit_service.settings import Settings
+from audit_service.settings import Listen, Settings
 from audit_service.store.connect import open_pool
 from audit_service.store.reading import ReadingStore
 
@@ -26,10 +27,18 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are answered first."""
     pool = await open_pool(settings.database)
     reading = ReadingStore(pool)
-    books = Books(reading, keyring.load(settings.keys))
+    books = Books(reading, keyring.load(settings.keys, settings.vault))
     writer = Writer(settings, pool, reading, books, now)
     app = build(State(settings, reading, books, writer, TokenChecker(settings.identity)))
     listen = settings.listen
+    try:
+        await run_server(app, listen)
+    finally:
+        await pool.close()
+
+
+async def run_server(app: Starlette, listen: Listen) -> None:
+    """Serve an application until SIGTERM or SIGINT."""
     config = uvicorn.Config(
         app,
         host=listen.host,
@@ -52,7 +61,6 @@ async def serve(settings: Settings) -> None:
         await uvicorn.Server(config).serve()
     finally:
         reloading.cancel()
-        await pool.close()
 
 
 async def _reload_certificate(config: uvicorn.Config) -> None:

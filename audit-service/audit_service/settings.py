@@ -5,10 +5,12 @@ The file holds paths to secrets, never a secret. Keys are camelCase; unknown one
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+
+from audit_contract.keys import parse_vkey
 
 CONFIG_VARIABLE: Final = "CLOISTER_AUDIT_CONFIG"
 DEFAULT_CONFIG: Final = Path("/etc/cloister/audit/config.json")
@@ -70,6 +72,56 @@ class Keys(Part):
     ed25519_file: Path = Path("/var/run/cloister/audit-keys/ed25519.pem")
     ml_dsa44_file: Path | None = Path("/var/run/cloister/audit-keys/ml-dsa-44.pem")
     sealing_file: Path = Path("/var/run/cloister/audit-keys/sealing.key")
+    next_folder: Path | None = Field(
+        None,
+        description="The keys that take over: announced in every log, from then on both sign, until this is unset again.",
+    )
+
+
+class VaultSigning(Part):
+    """An Ed25519 key in Vault's transit engine that signs instead of `keys.ed25519File`."""
+
+    address: str = Field(pattern=r"^https?://")
+    ca_file: Path | None = None
+    auth_mount: str = "jwt"
+    role: str
+    token_file: Path
+    transit_mount: str = "transit"
+    signing_key: str
+    key_version: int = Field(1, ge=1, description="Pinned: a rotation in Vault changes nothing here by itself.")
+    next_key_version: int | None = Field(
+        None, ge=1, description="The version that takes over, as keys.nextFolder does."
+    )
+
+
+class WitnessPeer(Part):
+    """A witness that cosigns checkpoints (C2SP tlog-witness)."""
+
+    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$", description="What the policy calls it.")
+    url: str = Field(pattern=r"^https?://", description="Its submission and monitoring prefix.")
+    vkeys: tuple[str, ...] = Field(
+        (), description="Its verifier keys. Without them those it shows at the first meeting are kept in guardFolder."
+    )
+    ca_file: Path | None = Field(None, description="Who signed its certificate; the system's authorities without it.")
+    timeout_seconds: float = Field(5, gt=0, le=60)
+
+
+class Authority(Part):
+    """A time-stamp authority (RFC 3161)."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="Names its files in a bundle.")
+    url: str = Field(
+        pattern=r"^https?://", description="Replies are signed, so plain HTTP, which many offer, is enough."
+    )
+    roots_file: Path = Field(description="Certificates (PEM) that its replies must lead to.")
+    timeout_seconds: float = Field(20, gt=0, le=120)
+
+
+class Timestamps(Part):
+    """Which authorities stamp the checkpoints, and how often each log that has grown."""
+
+    authorities: tuple[Authority, ...] = Field((), max_length=8)
+    every_seconds: float = Field(3600, gt=0)
 
 
 class Pace(Part):
@@ -77,6 +129,7 @@ class Pace(Part):
 
     checkpoint_ms: int = Field(50, ge=1, le=10_000, description="Least time between two checkpoints of one log.")
     record_seconds: float = Field(30, gt=0, le=60, description="How often tenant checkpoints enter the platform log.")
+    witness_ms: int = Field(500, ge=1, le=60_000, description="Least time between two rounds of asking the witnesses.")
     round_drafts: int = Field(4096, ge=256, description="Drafts committed in one transaction at most.")
     waiting_drafts: int = Field(32_768, ge=256, description="Drafts waiting to be committed before 503 is answered.")
 
@@ -89,12 +142,35 @@ class Settings(Part):
     database: Database = Database()
     identity: Identity = Identity()
     keys: Keys = Keys()
+    vault: VaultSigning | None = None
     pace: Pace = Pace()
     guard_folder: Path | None = Field(
         None,
         description="On another volume than the database: the last signed checkpoints, so that a database that was set back "
         "is noticed. Without it only a witness notices.",
     )
+
+    witnesses: tuple[WitnessPeer, ...] = Field((), max_length=16)
+    quorum: int = Field(
+        1, ge=1, description="How many witnesses must have cosigned; nothing is asked without witnesses."
+    )
+
+    timestamps: Timestamps = Timestamps()
+
+    @model_validator(mode="after")
+    def _witnessing(self) -> Self:
+        if len({each.name for each in self.witnesses}) < len(self.witnesses):
+            raise ValueError("witnesses: each has a name of its own")
+        if self.witnesses and self.quorum > len(self.witnesses):
+            raise ValueError(f"quorum: {self.quorum} of {len(self.witnesses)} witnesses cannot sign")
+        if self.guard_folder is None and not all(each.vkeys for each in self.witnesses):
+            raise ValueError(
+                "witnesses: give their vkeys, or a guardFolder to keep those they show at the first meeting"
+            )
+        keys = [parse_vkey(vkey).key.public_bytes_raw() for each in self.witnesses for vkey in each.vkeys]
+        if len(set(keys)) < len(keys):
+            raise ValueError("witnesses: a key is there twice; one witness under two names would count twice")
+        return self
 
     def origin(self, log: str) -> str:
         """Return the origin line of a log's checkpoints."""

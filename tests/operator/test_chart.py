@@ -1,16 +1,22 @@
 """What the chart renders: strict values, least rights, restricted pods, closed networks, and agreement with the programs."""
 
+import base64
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import yaml
 
+from audit_contract.keys import KeyType, parse_vkey
 from audit_service.settings import Settings
+from audit_service.witness.config import WitnessConfig
 from tenant_operator.api.kinds import BY_KIND, KINDS
 from tenant_operator.clients.resources import CHILDREN
+from tenant_operator.handlers.bootstrap import witness_secrets
 from tenant_operator.handlers.settings import OperatorConfig
+from tenant_operator.stack.derive import Deriver
 from tests.support.helm import CHART, NEEDED, ROOT, helm, template
 
 pytestmark = pytest.mark.cluster
@@ -22,6 +28,7 @@ LOUD = (
     "--set=monitoring.dashboard.enabled=true",
     "--set=certificates.certManagerIssuer=letsencrypt",
     "--set=ingress.className=nginx",
+    "--set=witness.enabled=true",
     '--set-json=rbac.approvers=[{"kind":"Group","name":"cloister:approvers"}]',
     '--set-json=egress={"namespaces":[{"name":"vault","ports":[8200]}],"cidrs":[{"cidr":"203.0.113.0/24","ports":[443]}]}',
 )
@@ -110,6 +117,73 @@ def test_the_programs_understand_their_configuration(plain, loud):
         )
     assert config.ingress_class == "nginx"
     assert config.cert_manager_issuer == "letsencrypt"
+
+
+def test_the_witness_is_alone_with_its_keys_and_the_audit_service_asks_it(plain, loud):
+    assert not [item for item in plain if item["metadata"].get("namespace") == "cloister-witness"]
+    (found,) = of(loud, "ConfigMap", "witness")
+    config = WitnessConfig.model_validate_json(found["data"]["config.json"])
+    assert config.rule("cloister.localhost/audit/tenant-x") is config.logs[0]
+    assert config.rule("elsewhere/audit/tenant-x") is None
+    audit = Settings.model_validate_json(of(loud, "ConfigMap", "audit")[0]["data"]["config.json"])
+    assert [each.url for each in audit.witnesses] == ["https://witness.cloister-witness.svc:8444"]
+    assert not Settings.model_validate_json(of(plain, "ConfigMap", "audit")[0]["data"]["config.json"]).witnesses
+    (deployment,) = of(loud, "Deployment", "witness")
+    spec = deployment["spec"]["template"]["spec"]
+    secrets = {volume["secret"]["secretName"] for volume in spec["volumes"] if "secret" in volume}
+    derived = witness_secrets(
+        Deriver(bytes(32), datetime(2026, 1, 1, tzinfo=UTC)), "cloister-witness", datetime.now(UTC)
+    )
+    assert secrets == {manifest["metadata"]["name"] for manifest in derived} == {"witness-tls", "witness-logs"}
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    policies = {item["metadata"]["name"]: item["spec"] for item in of(loud, "NetworkPolicy")}
+    assert "egress" not in policies["witness"]
+    assert [rule["from"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for rule in policies["witness"]["ingress"]] == ["audit"]  # fmt: skip
+    assert [item["metadata"]["annotations"] for item in of(loud, "PersistentVolumeClaim")] == [
+        {"helm.sh/resource-policy": "keep"}
+    ] * 2
+
+
+def test_the_audit_services_keys_vault_and_authorities_are_where_its_settings_say():
+    objects = template(
+        "--set=audit.nextKeysSecret=audit-keys-2",
+        '--set-json=audit.vault={"address":"https://vault:8200","role":"audit","signingKey":"audit","ca":"PEM","keyVersion":2}',
+        '--set-json=audit.timestamps.authorities=[{"name":"one","url":"https://tsa.example","roots":"BEGIN CERTIFICATE"}]',
+        '--set-json=audit.witnesses=[{"name":"customer","url":"https://witness.example"}]',
+    )
+    (found,) = of(objects, "ConfigMap", "audit")
+    settings = Settings.model_validate_json(found["data"]["config.json"])
+    (audit,) = of(objects, "Deployment", "audit")
+    spec = audit["spec"]["template"]["spec"]
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in spec["containers"][0]["volumeMounts"]}
+    assert mounts[str(settings.keys.next_folder)]["secret"]["secretName"] == "audit-keys-2"
+    (token,) = mounts[str(settings.vault.token_file.parent)]["projected"]["sources"]
+    assert token["serviceAccountToken"]["audience"] == "vault"
+    for file in (settings.vault.ca_file, settings.timestamps.authorities[0].roots_file):
+        assert mounts[str(file.parent)]["configMap"]["name"] == "audit"
+        assert file.name in found["data"]
+    assert (settings.vault.key_version, settings.witnesses[0].name) == (2, "customer")
+
+
+def test_the_guard_remembers_on_another_volume_than_the_database(plain):
+    (audit,) = of(plain, "Deployment", "audit")
+    spec = audit["spec"]["template"]["spec"]
+    folder = str(Settings.model_validate_json(of(plain, "ConfigMap", "audit")[0]["data"]["config.json"]).guard_folder)
+    (mount,) = [each for each in spec["containers"][0]["volumeMounts"] if each["mountPath"] == folder]
+    (volume,) = [each for each in spec["volumes"] if each["name"] == mount["name"]]
+    assert volume["persistentVolumeClaim"]["claimName"] == of(plain, "PersistentVolumeClaim")[0]["metadata"]["name"]
+    (claim,) = of(plain, "StatefulSet", "audit-database")[0]["spec"]["volumeClaimTemplates"]
+    assert claim["metadata"]["name"] != "audit-guard"
+
+
+def test_the_witnesss_keys_do_not_derive_from_the_operators_seed():
+    made = witness_secrets(Deriver(bytes(32), datetime(2026, 1, 1, tzinfo=UTC)), "w", datetime(2026, 1, 2, tzinfo=UTC))
+    assert {name for manifest in made for name in manifest["data"]} == {"tls.crt", "tls.key", "vkeys"}
+    (vkeys,) = [
+        base64.b64decode(manifest["data"]["vkeys"]).decode() for manifest in made if "vkeys" in manifest["data"]
+    ]
+    assert [parse_vkey(vkey).kind for vkey in vkeys.split()] == [KeyType.ED25519, KeyType.ML_DSA_44]
 
 
 def test_no_right_is_a_wildcard_nor_a_way_up(loud):

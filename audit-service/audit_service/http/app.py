@@ -24,6 +24,7 @@ def build(state: State) -> Starlette:
         Route(f"{_LOG}/entries", entries.list_entries, methods=["GET"]),
         Route(f"{_LOG}/erasures", erasures.erase, methods=["POST"]),
         Route(f"{_LOG}/checkpoint", proofs.get_checkpoint),
+        Route(f"{_LOG}/checkpoint/witnessed", proofs.get_witnessed),
         Route(f"{_LOG}/tile/{{path:path}}", proofs.get_tile),
         Route(f"{_LOG}/proof", proofs.get_proof),
         Route(f"{_LOG}/consistency", proofs.get_consistency),

@@ -1,7 +1,8 @@
 """`GET …/entries` and `GET …/export`: reading a log, a page or the whole, with the values beside the entries."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,7 +11,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from audit_contract import bundle
 from audit_contract.canonical import canonical, read_json
+from audit_contract.checkpoint import from_text
+from audit_contract.keys import parse_vkey
 from audit_contract.leaf import field_name, read_leaf
+from audit_contract.note import Note, parse
+from audit_contract.policy import parse_policy
 from audit_contract.tiles import WIDTH, bundle_entries, tiles_of
 from audit_service.http.errors import ApiError
 from audit_service.http.logs import readable_log
@@ -21,6 +26,9 @@ from audit_service.store.errors import DamagedError
 from audit_service.store.records import LogRecord, Signed, Stored, Value
 
 MAX_PAGE: Final = 256
+_WAITS: Final = 30
+_STAMPS: Final = 24
+_WAIT_SECONDS: Final = 0.1
 _FILTERS: Final = {
     "actor": "actor",
     "object": "object_id",
@@ -97,17 +105,38 @@ async def export(request: Request) -> Response:
     """Return the whole signed log as a bundle, written as it is read."""
     state: State = request.app.state.service
     log = await readable_log(request)
-    signed = await state.reading.checkpoint(log.number)
+    signed = await _newest(state, log)
     headers = {"Content-Disposition": f'attachment; filename="{log.name}-{signed.size}.tar"'}
     return StreamingResponse(bundle_parts(state, log, signed), media_type="application/x-tar", headers=headers)
 
 
+async def _newest(state: State, log: LogRecord) -> Signed:
+    """Return the last checkpoint, cosigned when enough witnesses answer soon. Without them the bundle says so itself."""
+    signed = await state.reading.checkpoint(log.number)
+    for _ in range(_WAITS if state.settings.witnesses else 0):
+        note = await state.reading.cosigned(log.number)
+        point = None if note is None else from_text(parse(note).text)
+        if note is not None and point is not None and point.size >= signed.size:
+            return Signed(point.size, point.root, note)
+        await asyncio.sleep(_WAIT_SECONDS)
+    return signed
+
+
 async def bundle_parts(state: State, log: LogRecord, signed: Signed) -> AsyncIterator[bytes]:
     """Yield the bundle's bytes, never holding more than 256 entries."""
-    keys = "".join(f"{vkey}\n" for vkey in state.books.keyring.vkeys(log.origin)).encode()
+    vkeys = await state.books.vkeys(log)
+    policy = await state.writer.witnesses.policy(vkeys)
     yield bundle.write_member("manifest.json", bundle.manifest(log.origin, signed.size))
-    yield bundle.write_member("checkpoint", signed.note)
-    yield bundle.write_member("keys", keys)
+    yield bundle.write_member("checkpoint", _signed_by(signed.note, vkeys, policy))
+    yield bundle.write_member("keys", _lines(vkeys))
+    if policy is not None:
+        yield bundle.write_member("policy", policy.encode())
+    for each in await state.books.generations(log):
+        if each.note is not None and (each.size or 0) <= signed.size:
+            yield bundle.write_member(f"rotation/{each.number}.checkpoint", each.note)
+            yield bundle.write_member(f"rotation/{each.number}.keys", _lines(each.vkeys))
+    for path, stamp in sorted((await _stamps(state, log, signed)).items()):
+        yield bundle.write_member(path, stamp)
     for tile in tiles_of(signed.size):
         data = await state.reading.tile(log.number, tile)
         if data is None:
@@ -123,6 +152,29 @@ async def bundle_parts(state: State, log: LogRecord, signed: Signed) -> AsyncIte
         stored = await state.reading.entries(log.number, sorted({value.index for value in values}))
         yield bundle.write_member(path, _value_file(state.books.sealer(log), stored, values))
     yield bundle.write_end()
+
+
+async def _stamps(state: State, log: LogRecord, signed: Signed) -> dict[str, bytes]:
+    """Return the newest time-stamps as members. All stamps of one size are over the one checkpoint there was of it."""
+    found: dict[str, bytes] = {}
+    for each in await state.reading.stamps(log.number, signed.size, _STAMPS):
+        found[f"tsr/{each.size}.checkpoint"] = each.note
+        found[f"tsr/{each.size}.{each.authority}.tsq"] = each.request
+        found[f"tsr/{each.size}.{each.authority}.tsr"] = each.reply
+    return found
+
+
+def _lines(vkeys: Iterable[str]) -> bytes:
+    return "".join(f"{vkey}\n" for vkey in vkeys).encode()
+
+
+def _signed_by(note: bytes, vkeys: Sequence[str], policy: str | None) -> bytes:
+    """Return the note with the signatures of the keys in force and of the witnesses: what the bundle itself can explain."""
+    whole = parse(note)
+    known = [parse_vkey(each) for each in vkeys]
+    known += [] if policy is None else parse_policy(policy).witnesses.values()
+    ids = {(each.name, each.key_id) for each in known}
+    return Note(whole.text, tuple(each for each in whole.signatures if (each.name, each.key_id) in ids)).encode()
 
 
 def _value_file(sealer: ValueSealer, stored: Sequence[Stored], values: Sequence[Value]) -> bytes:

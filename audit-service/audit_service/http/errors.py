@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from audit_service.log.batch import BusyError, OtherBodyError, OutOfStepError
+from audit_service.log.guard import ForkError
 from audit_service.metrics import REFUSED
 from audit_service.store.errors import DamagedError, StoreError
 
@@ -26,7 +27,7 @@ def translate(error: Exception) -> ApiError:
             return error
         case OutOfStepError():
             return ApiError(409, str(error), expected=error.expected, recorded=list(error.recorded))
-        case OtherBodyError():
+        case OtherBodyError() | ForkError():
             return ApiError(409, str(error))
         case DamagedError():
             return ApiError(500, str(error))

@@ -70,7 +70,7 @@ async def put_log(request: Request) -> Response:
     wanted = (new.kind, new.tenant, new.namespace, new.region, new.retention_days)
     if log.identity() != wanted:
         raise ApiError(409, f"log {name} exists with another identity")
-    return JSONResponse(_identity(state, log), 201 if created else 200)
+    return JSONResponse(await _identity(state, log), 201 if created else 200)
 
 
 async def list_logs(request: Request) -> Response:
@@ -79,7 +79,9 @@ async def list_logs(request: Request) -> Response:
     caller = await caller_of(request)
     logs = [log for log in await state.books.refresh() if access.may_read(caller, log, state.settings.identity)]
     sizes = await state.reading.sizes()
-    rows = [{**_identity(state, log), "durable": sizes[log.number][0], "size": sizes[log.number][1]} for log in logs]
+    rows = [
+        {**(await _identity(state, log)), "durable": sizes[log.number][0], "size": sizes[log.number][1]} for log in logs
+    ]
     return JSONResponse({"logs": rows})
 
 
@@ -90,16 +92,20 @@ async def get_log(request: Request) -> Response:
     signed = await state.reading.checkpoint(log.number)
     said = from_text(parse(signed.note).text)
     facts: dict[str, Any] = {
-        **_identity(state, log),
+        **(await _identity(state, log)),
         "durable": await state.reading.size(log.number),
         "size": said.size,
         "root": said.root.hex(),
         "checkpoint": signed.note.decode(),
     }
+    if state.settings.witnesses:
+        cosigned = await state.reading.cosigned(log.number)
+        facts["witnessed"] = 0 if cosigned is None else from_text(parse(cosigned).text).size
+        facts["unwitnessedSeconds"] = round(state.writer.witnesses.unwitnessed_seconds(log.number), 3)
     return JSONResponse(facts)
 
 
-def _identity(state: State, log: LogRecord) -> dict[str, Any]:
+async def _identity(state: State, log: LogRecord) -> dict[str, Any]:
     return {
         "log": log.name,
         "origin": log.origin,
@@ -108,5 +114,5 @@ def _identity(state: State, log: LogRecord) -> dict[str, Any]:
         "namespace": log.namespace,
         "region": log.region,
         "retentionDays": log.retention_days,
-        "keys": state.books.keyring.vkeys(log.origin),
+        "keys": await state.books.vkeys(log),
     }

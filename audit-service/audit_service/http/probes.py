@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from audit_service.http.state import State
-from audit_service.metrics import DAMAGED, LAG, LOGS
+from audit_service.metrics import DAMAGED, LAG, LOGS, WAITING
 from audit_service.store.errors import StoreError
 
 
@@ -15,7 +15,10 @@ async def healthz(_: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Say whether entries can be recorded: the database answers, this process is the writer, no log is damaged."""
+    """Say whether entries can be recorded: the database answers, this process is the writer, no log is damaged.
+
+    And the database is behind neither the guard's folder nor a witness.
+    """
     state: State = request.app.state.service
     checks = {
         "database": "ok",
@@ -23,6 +26,7 @@ async def readyz(request: Request) -> Response:
         "logs": "ok",
     }
     checks["guard"] = state.writer.guard.refusal or "ok"
+    checks["witnesses"] = state.writer.witnesses.refusal or "ok"
     try:
         await state.reading.ping()
     except StoreError as error:
@@ -30,7 +34,13 @@ async def readyz(request: Request) -> Response:
     if state.writer.is_writer and state.writer.desk.integrator.damaged:
         checks["logs"] = "; ".join(state.writer.desk.integrator.damaged.values())
     ready = all(said == "ok" for said in checks.values())
-    return JSONResponse({"ready": ready, **checks}, 200 if ready else 503)
+    facts: dict[str, object] = {"ready": ready, **checks}
+    if state.writer.is_writer and state.writer.desk.integrator.waiting:  # entries are durable meanwhile
+        facts["signingWaits"] = min(state.writer.desk.integrator.waiting.values())
+    if state.settings.witnesses:  # a witness that is away stops nothing; how long it has been away is said
+        facts["unwitnessedSeconds"] = round(state.writer.witnesses.unwitnessed_seconds(), 1)
+        facts["witnessTroubles"] = state.writer.witnesses.troubles()
+    return JSONResponse(facts, 200 if ready else 503)
 
 
 async def metrics(request: Request) -> Response:
@@ -42,5 +52,6 @@ async def metrics(request: Request) -> Response:
         sizes = {}
     LOGS.set(len(sizes))
     LAG.set(sum(durable - signed for durable, signed in sizes.values()))
+    WAITING.set(len(state.writer.desk.integrator.waiting) if state.writer.is_writer else 0)
     DAMAGED.set(len(state.writer.desk.integrator.damaged) if state.writer.is_writer else 0)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

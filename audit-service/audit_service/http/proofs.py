@@ -8,14 +8,14 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from audit_contract.merkle import ProofError, consistency_ranges, inclusion_ranges, perfect_nodes, range_hash
+from audit_contract.merkle import ProofError, consistency_ranges, inclusion_ranges
 from audit_contract.proof import InclusionProof
-from audit_contract.tiles import WIDTH, Tile, TileError, bundle_entries, parse_name, reader, tile_for, width_at
+from audit_contract.tiles import WIDTH, Tile, TileError, bundle_entries, parse_name, width_at
 from audit_service.http.errors import ApiError
 from audit_service.http.logs import readable_log
 from audit_service.http.state import State
+from audit_service.log.proving import prove
 from audit_service.store.errors import DamagedError
-from audit_service.store.reading import ReadingStore
 
 _WHOLE: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 _FOR_EVER: Final = {"Cache-Control": "private, max-age=31536000, immutable"}
@@ -39,6 +39,16 @@ async def get_checkpoint(request: Request) -> Response:
     state: State = request.app.state.service
     log = await readable_log(request)
     return PlainTextResponse((await state.reading.checkpoint(log.number)).note, headers=_NO_CACHE)
+
+
+async def get_witnessed(request: Request) -> Response:
+    """Return the last checkpoint that enough witnesses have cosigned."""
+    state: State = request.app.state.service
+    log = await readable_log(request)
+    note = await state.reading.cosigned(log.number)
+    if note is None:
+        raise ApiError(404, f"no checkpoint of {log.name} has been cosigned by enough witnesses yet")
+    return PlainTextResponse(note, headers=_NO_CACHE)
 
 
 async def get_tile(request: Request) -> Response:
@@ -107,13 +117,3 @@ def _check_size(size: int, signed: int) -> None:
 
 def _lines(path: Sequence[bytes]) -> str:
     return "".join(f"{base64.b64encode(each).decode()}\n" for each in path)
-
-
-async def prove(reading: ReadingStore, log: int, size: int, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-    """Return the hashes of leaf ranges of the tree of `size` leaves, from its tiles."""
-    wanted = {tile_for(*node, size) for begin, end in ranges for node in perfect_nodes(begin, end)}
-    read = reader(await reading.tiles(log, wanted), size)
-    try:
-        return [range_hash(begin, end, read) for begin, end in ranges]
-    except TileError as error:
-        raise DamagedError(str(error)) from error

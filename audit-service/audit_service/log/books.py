@@ -1,10 +1,12 @@
 """The logs there are, with what each one needs at hand: its identity, its value key and its signers. A cache of the store."""
 
-from audit_contract.keys import KeySigner
-from audit_service.keyring import Keyring
+from audit_contract.keys import KeyVerifier, parse_vkey
+from audit_service.keyring import Keyring, KeySet, Signer
 from audit_service.log.sealing import ValueSealer
+from audit_service.log.signing import OtherKeysError, SignerAwayError
 from audit_service.store.reading import ReadingStore
-from audit_service.store.records import LogRecord
+from audit_service.store.records import Generation, LogRecord
+from audit_service.transit import TransitError
 
 
 class Books:
@@ -15,7 +17,8 @@ class Books:
         self._by_name: dict[str, LogRecord] = {}
         self._by_number: dict[int, LogRecord] = {}
         self._sealers: dict[int, ValueSealer] = {}
-        self._signers: dict[int, list[KeySigner]] = {}
+        self._signers: dict[int, list[Signer]] = {}
+        self._generations: dict[int, list[Generation]] = {}
 
     async def refresh(self) -> list[LogRecord]:
         """Read every log there is."""
@@ -46,8 +49,65 @@ class Books:
             self._sealers[log.number] = ValueSealer(self.keyring.sealing, log.origin, log.sealed_key)
         return self._sealers[log.number]
 
-    def signers(self, log: LogRecord) -> list[KeySigner]:
-        """Return the signers of the log's checkpoints."""
+    async def generations(self, log: LogRecord) -> list[Generation]:
+        """Return the keys that have signed the log; none for a log from before they were noted, until the writer notes them."""
+        found = self._generations.get(log.number)
+        if not found:
+            found = self._generations[log.number] = await self._reading.generations(log.number)
+        return found
+
+    def forget_keys(self, log: LogRecord | None = None) -> None:
+        """Ask the store again for the keys of a log, or of all."""
+        for kept in (self._generations, self._signers):
+            if log is None:
+                kept.clear()
+            else:
+                kept.pop(log.number, None)
+
+    async def verifiers(self, origin: str, log: LogRecord | None) -> list[KeyVerifier]:
+        """Return every key that may have signed a log's checkpoints, of a log that is not there (None) those at hand.
+
+        Raises SignerAwayError.
+        """
+        noted = [] if log is None else [vkey for each in await self.generations(log) for vkey in each.vkeys]
+        if noted:
+            return [parse_vkey(vkey) for vkey in dict.fromkeys(noted)]
+        sets = [self.keyring.current, *([self.keyring.following] if self.keyring.following else [])]
+        return [each for keys in sets for each in await _reached(keys, origin)]
+
+    async def vkeys(self, log: LogRecord) -> list[str]:
+        """Return the log's verifier keys in force. Raises SignerAwayError for a log whose keys are not noted yet."""
+        noted = await self.generations(log)
+        return (
+            list(noted[-1].vkeys) if noted else [each.vkey for each in await _reached(self.keyring.current, log.origin)]
+        )
+
+    async def signers(self, log: LogRecord) -> list[Signer]:
+        """Return the signers of the log's checkpoints. Raises OtherKeysError or SignerAwayError."""
         if log.number not in self._signers:
-            self._signers[log.number] = self.keyring.signers(log.origin)
+            self._signers[log.number] = await self._choose(log)
         return self._signers[log.number]
+
+    async def _choose(self, log: LogRecord) -> list[Signer]:
+        current, following = self.keyring.current, self.keyring.following
+        noted = await self.generations(log)
+        at_hand = [each.vkey for each in await _reached(current, log.origin)]
+        if not noted or list(noted[-1].vkeys) == at_hand:
+            return current.signers(log.origin)
+        if following is not None:
+            new = [each.vkey for each in await _reached(following, log.origin)]
+            if list(noted[-1].vkeys) == new:
+                old = [each for each, vkey in zip(current.signers(log.origin), at_hand, strict=True) if vkey not in new]
+                return [*following.signers(log.origin), *old]
+        ids = ", ".join(vkey.split("+")[1] for vkey in noted[-1].vkeys)
+        raise OtherKeysError(
+            f"{log.name} is signed by the keys {ids}, and those at hand are others. New keys belong into keys.nextFolder, "
+            f"with the old ones still in place, so that the log can announce them"
+        )
+
+
+async def _reached(keys: KeySet, origin: str) -> list[KeyVerifier]:
+    try:
+        return await keys.verifiers(origin)
+    except TransitError as error:
+        raise SignerAwayError(str(error)) from error

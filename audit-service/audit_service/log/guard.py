@@ -7,13 +7,13 @@ while the database is behind it or leads to another root.
 
 import asyncio
 import logging
-import os
 from pathlib import Path
 
 from audit_contract.checkpoint import Checkpoint, from_text
 from audit_contract.merkle import leaf_hash, perfect_nodes
 from audit_contract.note import NoteError, parse
 from audit_contract.tiles import TileError, tile_for
+from audit_service.durable import write_durably
 from audit_service.log.tree import GrowingTree, edge
 from audit_service.store.errors import DamagedError
 from audit_service.store.reading import ReadingStore
@@ -37,7 +37,7 @@ class Guard:
     async def keep(self, log: str, signed: Signed) -> None:
         """Remember a checkpoint before anyone is shown it. Raises OSError when it cannot be written."""
         if self._folder is not None and signed.size > self._kept.get(log, -1):
-            await asyncio.to_thread(_write, self._folder / f"{log}.checkpoint", signed.note)
+            await asyncio.to_thread(write_durably, self._folder / f"{log}.checkpoint", signed.note)
             self._kept[log] = signed.size
 
     async def check(self, reading: ReadingStore) -> None:
@@ -46,7 +46,7 @@ class Guard:
             remembered = await asyncio.to_thread(_read, self._folder) if self._folder is not None else {}
             logs = {log.name: log for log in await reading.logs()}
             for name, point in remembered.items():
-                await _check(reading, logs.get(name), name, point)
+                await compare(reading, logs.get(name), name, point)
         except ForkError as error:
             self.refusal = str(error)
             raise
@@ -54,12 +54,14 @@ class Guard:
         self._kept = {name: point.size for name, point in remembered.items()}
 
 
-async def _check(reading: ReadingStore, log: LogRecord | None, name: str, point: Checkpoint) -> None:
+async def compare(reading: ReadingStore, log: LogRecord | None, name: str, point: Checkpoint) -> None:
+    """Compare a log with a checkpoint that was signed of it. Raises ForkError unless the log continues that tree."""
     size = await reading.size(log.number) if log is not None else 0
     if log is None or size < point.size:
         raise ForkError(
             f"{name}: {point.size} entries were signed and the database has {size}: it was set back. Restore a state that has "
-            f"them all. If there is none, the log has ended: keep it to read, and onboard under a new log name"
+            f"them all, from a backup or the WORM copy. If there is none, the log has ended: keep it to read, and onboard under "
+            f"a new log name"
         )
     if await _root_at(reading, log.number, point.size) != point.root:
         raise ForkError(
@@ -81,21 +83,6 @@ async def _root_at(reading: ReadingStore, log: int, size: int) -> bytes:
     except (TileError, DamagedError, KeyError) as error:
         raise ForkError(f"the stored tree is not whole: {error}") from error
     return tree.root()
-
-
-def _write(file: Path, note: bytes) -> None:
-    """Replace the file in one step, durable when this returns."""
-    draft = file.with_suffix(".new")
-    with draft.open("wb") as handle:
-        handle.write(note)
-        handle.flush()
-        os.fsync(handle.fileno())
-    draft.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _read(folder: Path) -> dict[str, Checkpoint]:

@@ -17,7 +17,7 @@ from audit_service.log.books import Books
 from audit_service.log.clock import Clock
 from audit_service.log.guard import Guard
 from audit_service.log.sequence import Sequencer
-from audit_service.log.signing import sign_checkpoint
+from audit_service.log.signing import OtherKeysError, SignerAwayError, sign_checkpoint
 from audit_service.log.tree import FullTile, GrowingTree, edge
 from audit_service.metrics import CHECKPOINT_SECONDS, CHECKPOINTS
 from audit_service.settings import Pace
@@ -49,6 +49,7 @@ class Integrator:
         self._trees: dict[int, GrowingTree] = {}
         self.signed = asyncio.Condition()
         self.damaged: dict[int, str] = {}
+        self.waiting: dict[int, str] = {}
 
     async def run(self) -> None:
         """Integrate for ever. Raises FencedError when another process has become the writer."""
@@ -69,8 +70,15 @@ class Integrator:
         try:
             with CHECKPOINT_SECONDS.time():
                 await self.integrate(log)
+            self.waiting.pop(log, None)
         except FencedError:
             raise
+        except (SignerAwayError, OtherKeysError) as error:
+            self._trees.pop(log, None)
+            if self.waiting.get(log) != str(error):
+                _log.error("log %d waits to be signed: %s", log, error)
+            self.waiting[log] = str(error)
+            asyncio.get_running_loop().call_later(_RETRY, self._again, log)
         except (DamagedError, ValueError) as error:
             self.damaged[log] = str(error)
             _log.critical("log %d is not signed any further: %s", log, error)
@@ -116,7 +124,9 @@ class Integrator:
                 raise DamagedError(f"entry {leaf.index} of {record.name} is not what was written")
             tree.append(hashed)
         seconds = int(self._clock().timestamp())
-        signed = sign_checkpoint(record.origin, tree.size, tree.root(), self._books.signers(record), seconds)
+        signed = await sign_checkpoint(
+            record.origin, tree.size, tree.root(), await self._books.signers(record), seconds
+        )
         tiles = [_row(log, tile) for tile in tree.take_full()]
         await self._guard.keep(record.name, signed)  # first: nobody is ever shown a checkpoint that is not remembered
         await self._writing.integrate(log, old.size, signed, tiles, [_finding(log, leaf) for leaf in leaves])

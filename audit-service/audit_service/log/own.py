@@ -1,8 +1,11 @@
 """The service's own entries: what it did itself, in the same logs under the same rules, numbered by itself."""
 
+from collections.abc import Sequence
+
 from audit_contract.actions import SERVICE_SOURCE, Action
 from audit_contract.entry import Actor, Draft, ObjectRef, Reason
-from audit_service.keyring import Keyring
+from audit_contract.keys import KeyType, KeyVerifier
+from audit_contract.trust import DIGEST, keys_digest
 from audit_service.log.batch import Outcome, Request
 from audit_service.log.books import Books
 from audit_service.log.preparing import prepare
@@ -25,7 +28,7 @@ class OwnEntries:
         return await self._sequencer.submit(Request(log, SERVICE_SOURCE, self.source, (item,), numbered=False))
 
 
-def log_created(log: LogRecord, keyring: Keyring) -> Draft:
+def log_created(log: LogRecord, verifiers: Sequence[KeyVerifier]) -> Draft:
     """Return a log's first entry: whose it is, where it may lie, how long it is kept, and the keys that sign it."""
     facts = {
         "kind": log.kind,
@@ -40,18 +43,30 @@ def log_created(log: LogRecord, keyring: Keyring) -> Draft:
         action=Action.SELF_LOG_CREATE,
         object=ObjectRef(type="Log", id=log.origin),
         result="ok",
-        system={**facts, **key_facts(log.origin, keyring)},
+        system={**facts, **key_facts(verifiers)},
     )
 
 
-def key_facts(origin: str, keyring: Keyring) -> dict[str, str]:
-    """Return what an entry says of the keys: the Ed25519 verifier key itself, of the longer one its id."""
-    names = {"ed25519": None, "mlDsa44": None}
-    found = dict(zip(names, (signer.verifier for signer in keyring.signers(origin)), strict=False))
-    return {
-        name: verifier.vkey if name == "ed25519" else f"{verifier.name}+{verifier.key_id.hex()}"
-        for name, verifier in found.items()
-    }
+def key_facts(verifiers: Sequence[KeyVerifier]) -> dict[str, str]:
+    """Return what an entry says of the keys: the Ed25519 verifier key itself, of the longer its id, and both's digest."""
+    facts = {DIGEST: keys_digest(each.vkey for each in verifiers)}
+    for each in verifiers:
+        if each.kind is KeyType.ED25519:
+            facts["ed25519"] = each.vkey
+        else:
+            facts["mlDsa44"] = f"{each.name}+{each.key_id.hex()}"
+    return facts
+
+
+def keys_announced(log: LogRecord, generation: int, verifiers: Sequence[KeyVerifier]) -> Draft:
+    """Return the entry that names the keys which sign from here on."""
+    return Draft(
+        actor=ACTOR,
+        action=Action.KEY_ANNOUNCE,
+        object=ObjectRef(type="Log", id=log.origin, version=str(generation)),
+        result="ok",
+        system=key_facts(verifiers),
+    )
 
 
 def checkpoint_recorded(log: str, origin: str, signed: Signed) -> Draft:

@@ -15,15 +15,19 @@ from typing import Final
 
 import asyncpg
 
+from audit_contract.keys import parse_vkey
 from audit_service.log.batch import BusyError
 from audit_service.log.books import Books
 from audit_service.log.clock import Clock
 from audit_service.log.guard import ForkError, Guard
 from audit_service.log.integrate import Integrator
 from audit_service.log.own import OwnEntries, checkpoint_recorded, log_created, writer_started
+from audit_service.log.rotation import Rotation
 from audit_service.log.sealing import new_log_key
 from audit_service.log.sequence import Sequencer
 from audit_service.log.signing import first_checkpoint
+from audit_service.log.stamping import Stamping
+from audit_service.log.witnessing import Witnesses
 from audit_service.metrics import WRITER
 from audit_service.settings import PLATFORM_LOG, Settings
 from audit_service.store.connect import service_arguments
@@ -57,6 +61,7 @@ class Writer:
         self._settings, self._pool, self._reading, self._books, self._clock = settings, pool, reading, books, clock
         self._desk: Desk | None = None
         self.guard = Guard(settings.guard_folder)
+        self.witnesses = Witnesses(settings, reading, books)
         self._creating = asyncio.Lock()
 
     @property
@@ -73,10 +78,17 @@ class Writer:
 
     async def run(self) -> None:
         """Become the writer, again and again."""
+        try:
+            await self._run()
+        finally:
+            await self.witnesses.close()
+
+    async def _run(self) -> None:
         while True:
             try:
                 async with self._lease() as (connection, fence):
                     await self.guard.check(self._reading)
+                    await self.witnesses.check()
                     await self._write(connection, fence)
             except ForkError as error:
                 _log.critical("refusing to write: %s", error)
@@ -99,6 +111,7 @@ class Writer:
 
     async def _write(self, connection: asyncpg.Connection, fence: int) -> None:
         writing = WritingStore(self._pool, fence)
+        self._books.forget_keys()
         sequencer = Sequencer(self._reading, writing, self._books, self._settings.pace, self._clock)
         pace = self._settings.pace
         integrator = Integrator(self._reading, writing, self._books, sequencer, pace, self._clock, self.guard)
@@ -110,6 +123,10 @@ class Writer:
                 tasks.create_task(_hold(connection))
                 await self._open(desk, fence)
                 tasks.create_task(self._record_checkpoints(desk))
+                tasks.create_task(self.witnesses.run(writing))
+                tasks.create_task(Stamping(self._reading, writing, self._settings.timestamps).run())
+                rotation = Rotation(self._reading, writing, self._books, desk.own, integrator.signed)
+                tasks.create_task(rotation.run(pace.record_seconds))
                 self._desk = desk
                 WRITER.set(1)
                 _log.info("this process is the writer, fence %d", fence)
@@ -141,21 +158,27 @@ class Writer:
             found = await self._books.find(name)
             if found is not None:
                 if await self._reading.size(found.number) == 0:  # the process that made it ended before its first entry
-                    await desk.own.append(found, log_created(found, self._books.keyring))
+                    await self._first_entry(desk, found)
                 return found, False
+            await self.witnesses.check_log(name, None)
             return await self._create(desk, self._record(name, "tenant", tenant, namespace, region, days)), True
 
     async def _create(self, desk: Desk, record: LogRecord) -> LogRecord:
         seconds = int(self._clock().timestamp())
         with contextlib.suppress(DuplicateError):
-            signed = first_checkpoint(record.origin, self._books.keyring.signers(record.origin), seconds)
-            await desk.writing.create_log(record, signed)
+            keys = self._books.keyring.current
+            signed = await first_checkpoint(record.origin, keys.signers(record.origin), seconds)
+            vkeys = [each.vkey for each in await keys.verifiers(record.origin)]
+            await desk.writing.create_log(record, signed, vkeys)
         await self._books.refresh()
         found = await self._books.find(record.name)
         if found is None:
             raise StoreError(f"log {record.name} was created and is not there")
-        await desk.own.append(found, log_created(found, self._books.keyring))
+        await self._first_entry(desk, found)
         return found
+
+    async def _first_entry(self, desk: Desk, log: LogRecord) -> None:
+        await desk.own.append(log, log_created(log, [parse_vkey(each) for each in await self._books.vkeys(log)]))
 
     async def _record_checkpoints(self, desk: Desk) -> None:
         """Enter every tenant log's checkpoint in the platform's log, soon after it has changed."""

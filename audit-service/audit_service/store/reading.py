@@ -7,7 +7,7 @@ import asyncpg
 
 from audit_contract.tiles import WIDTH, Tile
 from audit_service.store.errors import DamagedError, translated
-from audit_service.store.records import LogRecord, Signed, SourceHead, Stored, Value
+from audit_service.store.records import Generation, LogRecord, Signed, SourceHead, Stamped, Stored, Value
 
 _LOGS: Final = "SELECT number, name, origin, kind, tenant, namespace, region, retention_days, sealed_key FROM log "
 
@@ -68,6 +68,49 @@ class ReadingStore:
         """Return every log's name and last checkpoint."""
         rows = await self._fetch("SELECT name, size, root, note FROM checkpoint JOIN log ON number = log ORDER BY log")
         return [(row["name"], Signed(row["size"], row["root"], row["note"])) for row in rows]
+
+    async def cosigned(self, log: int) -> bytes | None:
+        """Return the last cosigned checkpoint's note, None when there is none yet."""
+        rows = await self._fetch("SELECT note FROM cosigned WHERE log = $1", log)
+        return rows[0]["note"] if rows else None
+
+    async def unstamped(self, authority: str, seconds: float) -> list[int]:
+        """Return the logs that have grown since this authority last stamped them, longer ago than that."""
+        rows = await self._fetch(
+            "SELECT c.log FROM checkpoint c LEFT JOIN stamp s ON s.log = c.log AND s.authority = $1 "
+            "WHERE c.size > 0 GROUP BY c.log, c.size HAVING coalesce(max(s.size), 0) < c.size "
+            "AND coalesce(max(s.at), '-infinity') < now() - make_interval(secs => $2) ORDER BY c.log",
+            authority,
+            seconds,
+        )
+        return [row["log"] for row in rows]
+
+    async def stamps(self, log: int, size: int, limit: int) -> list[Stamped]:
+        """Return the newest stamps of the log up to a size, at most `limit` of each authority, in the order of size."""
+        rows = await self._fetch(
+            "SELECT size, authority, note, request, reply FROM (SELECT *, "
+            "row_number() OVER (PARTITION BY authority ORDER BY size DESC) AS place FROM stamp WHERE log = $1 AND size <= $2) "
+            "AS newest WHERE place <= $3 ORDER BY size, authority",
+            log,
+            size,
+            limit,
+        )
+        return [Stamped(*row) for row in rows]
+
+    async def generations(self, log: int) -> list[Generation]:
+        """Return the keys that have signed the log, one generation after the other."""
+        rows = await self._fetch(
+            "SELECT number, vkeys, announced, size, note FROM generation WHERE log = $1 ORDER BY number", log
+        )
+        return [Generation(row[0], tuple(row[1]), *row[2:]) for row in rows]
+
+    async def unwitnessed(self) -> list[int]:
+        """Return the logs whose last checkpoint is not cosigned."""
+        rows = await self._fetch(
+            "SELECT c.log FROM checkpoint c LEFT JOIN cosigned w USING (log) "
+            "WHERE c.size > coalesce(w.size, -1) ORDER BY c.log"
+        )
+        return [row["log"] for row in rows]
 
     async def leaves(self, log: int, begin: int, end: int) -> list[Stored]:
         """Return the entries from `begin` to `end` - 1. Raises DamagedError when one is missing."""

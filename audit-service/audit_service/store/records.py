@@ -49,6 +49,31 @@ class Signed:
 
 
 @dataclass(frozen=True, slots=True)
+class Stamped:
+    """A time-stamp (RFC 3161) of a checkpoint: the note, what was asked, what was answered."""
+
+    size: int
+    authority: str
+    note: bytes
+    request: bytes
+    reply: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Keys that signed a log from some point on.
+
+    All but the first have the entry that announced them, and the checkpoint by which the keys before handed over.
+    """
+
+    number: int
+    vkeys: tuple[str, ...]
+    announced: int | None = None
+    size: int | None = None
+    note: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewLeaf:
     """A leaf to be written, and the sealed values (field number, bytes) that lie beside it."""
 

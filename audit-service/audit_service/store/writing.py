@@ -6,7 +6,7 @@ from typing import Final
 import asyncpg
 
 from audit_service.store.errors import FencedError, translated
-from audit_service.store.records import LogRecord, NewLeaf, Signed, SourceHead
+from audit_service.store.records import Generation, LogRecord, NewLeaf, Signed, SourceHead, Stamped
 
 _LOCK: Final = 0x6175646974  # "audit": the session lock that the one writer holds
 
@@ -64,7 +64,7 @@ class WritingStore:
             rows = [(*key, head.next, head.last) for key, head in sources.items()]
             await connection.execute(_SOURCES, *([row[at] for row in rows] for at in range(5)))
 
-    async def create_log(self, record: LogRecord, signed: Signed) -> int:
+    async def create_log(self, record: LogRecord, signed: Signed, vkeys: Sequence[str]) -> int:
         """Add a log, empty and with its first checkpoint; return its number. Raises DuplicateError when it exists."""
         async with translated(), self._pool.acquire() as connection, connection.transaction():
             await self._check_fence(connection)
@@ -84,7 +84,14 @@ class WritingStore:
                 signed.root,
                 signed.note,
             )
+            await _insert_generation(connection, number, Generation(0, tuple(vkeys)))
             return number
+
+    async def add_generation(self, log: int, generation: Generation) -> None:
+        """Note which keys sign from here on. Raises DuplicateError when another process has, FencedError."""
+        async with translated(), self._pool.acquire() as connection, connection.transaction():
+            await self._check_fence(connection)
+            await _insert_generation(connection, log, generation)
 
     async def integrate(
         self,
@@ -112,6 +119,32 @@ class WritingStore:
                 columns = ("log", "index", "actor", "object_type", "object_id", "action", "event")
                 await connection.copy_records_to_table("finding", columns=columns, records=findings)
 
+    async def cosign(self, log: int, size: int, note: bytes) -> None:
+        """Publish a cosigned checkpoint, unless a larger one is there. Raises FencedError."""
+        async with translated(), self._pool.acquire() as connection, connection.transaction():
+            await self._check_fence(connection)
+            await connection.execute(
+                "INSERT INTO cosigned (log, size, note) VALUES ($1, $2, $3) ON CONFLICT (log) DO UPDATE "
+                "SET size = excluded.size, note = excluded.note, at = now() WHERE cosigned.size <= excluded.size",
+                log,
+                size,
+                note,
+            )
+
+    async def stamp(self, log: int, stamped: Stamped) -> None:
+        """Keep a time-stamp. Raises FencedError."""
+        async with translated(), self._pool.acquire() as connection, connection.transaction():
+            await self._check_fence(connection)
+            await connection.execute(
+                "INSERT INTO stamp (log, size, authority, note, request, reply) VALUES ($1, $2, $3, $4, $5, $6)",
+                log,
+                stamped.size,
+                stamped.authority,
+                stamped.note,
+                stamped.request,
+                stamped.reply,
+            )
+
     async def erase(self, log: int, index: int, field: int, by: int) -> bool:
         """Erase one value in the name of the entry `by`; tell whether there was one to erase."""
         async with translated(), self._pool.acquire() as connection, connection.transaction():
@@ -129,6 +162,18 @@ class WritingStore:
     async def _check_fence(self, connection: asyncpg.Connection) -> None:
         if not await connection.fetchval("SELECT 1 FROM writer WHERE fence = $1 FOR SHARE", self.fence):
             raise FencedError(f"fence {self.fence} is not the writer's")
+
+
+async def _insert_generation(connection: asyncpg.Connection, log: int, new: Generation) -> None:
+    await connection.execute(
+        "INSERT INTO generation (log, number, vkeys, announced, size, note) VALUES ($1, $2, $3, $4, $5, $6)",
+        log,
+        new.number,
+        list(new.vkeys),
+        new.announced,
+        new.size,
+        new.note,
+    )
 
 
 async def take_lease(connection: asyncpg.Connection, holder: str) -> int | None:

@@ -3,7 +3,18 @@
 {{- $ns := .Values.audit.namespace.name -}}
 {{- $secrets := "/var/run/cloister" -}}
 {{- $account := "/var/run/secrets/kubernetes.io/serviceaccount" -}}
-{{- dict
+{{- $keys := dict
+  "ed25519File" (print $secrets "/audit-keys/ed25519.pem")
+  "mlDsa44File" (print $secrets "/audit-keys/ml-dsa-44.pem")
+  "sealingFile" (print $secrets "/audit-keys/sealing.key") -}}
+{{- if .Values.audit.nextKeysSecret -}}
+{{- $_ := set $keys "nextFolder" (print $secrets "/audit-keys-next") -}}
+{{- end -}}
+{{- $authorities := list -}}
+{{- range .Values.audit.timestamps.authorities -}}
+{{- $authorities = append $authorities (dict "name" .name "url" .url "rootsFile" (printf "/etc/cloister/audit/tsa-%s.pem" .name)) -}}
+{{- end -}}
+{{- $config := dict
   "install" .Values.install
   "listen" (dict "host" "0.0.0.0" "port" 8443 "certFile" (print $secrets "/tls/tls.crt") "keyFile" (print $secrets "/tls/tls.key"))
   "database" (dict
@@ -19,11 +30,17 @@
     "operator" (include "cloister.user" .)
     "admission" (printf "system:serviceaccount:%s:cloister-admission" .Release.Namespace)
     "platformAuditors" (list (printf "system:serviceaccount:%s:platform-auditor" $ns)))
-  "keys" (dict
-    "ed25519File" (print $secrets "/audit-keys/ed25519.pem")
-    "mlDsa44File" (print $secrets "/audit-keys/ml-dsa-44.pem")
-    "sealingFile" (print $secrets "/audit-keys/sealing.key"))
-| toPrettyJson -}}
+  "keys" $keys
+  "timestamps" (dict "everySeconds" .Values.audit.timestamps.everySeconds "authorities" $authorities)
+  "guardFolder" "/var/lib/cloister/audit-guard"
+  "witnesses" (include "cloister.witnesses" . | fromJsonArray)
+  "quorum" .Values.audit.quorum -}}
+{{- with .Values.audit.vault.address -}}
+{{- $vault := merge (dict "tokenFile" (print $secrets "/tokens/vault")) (omit $.Values.audit.vault "ca") -}}
+{{- if $.Values.audit.vault.ca -}}{{- $_ := set $vault "caFile" "/etc/cloister/audit/vault-ca.pem" -}}{{- end -}}
+{{- $_ := set $config "vault" $vault -}}
+{{- end -}}
+{{- $config | toPrettyJson -}}
 {{- end }}
 
 {{- define "cloister.auditEnv" -}}

@@ -6,6 +6,7 @@
   "operatorNamespace" .Release.Namespace
   "auditNamespace" .Values.audit.namespace.name
   "auditUrl" (printf "https://audit.%s.svc:8443" .Values.audit.namespace.name)
+  "witnessNamespace" (ternary .Values.witness.namespace.name "" .Values.witness.enabled)
   "clusterDomain" .Values.clusterDomain
   "dns" .Values.dns.podLabels
   "imagePullPolicy" .Values.images.pullPolicy

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
+from audit_contract.keys import KeySigner, KeyType
 from tenant_operator.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from tenant_operator.errors import AlreadyThere, Refused
 from tenant_operator.ports import Cluster
@@ -77,10 +78,31 @@ def audit_secrets(derive: Deriver, namespace: str, now: datetime) -> list[Manife
     ]
 
 
+def witness_secrets(derive: Deriver, namespace: str, now: datetime) -> list[Manifest]:
+    """Return the witness's certificate and the public keys of the logs it is to know.
+
+    The keys it signs with are not here and do not derive from the seed: it makes them itself, so that whoever has this seed
+    cannot sign in its name.
+    """
+    pair = derive.certificate("platform/witness-tls", (f"witness.{namespace}.svc", "witness", "localhost"), now)
+    signers = (KeySigner("audit", kind, key) for kind, key in _signing_keys(derive).items())
+    logs = "".join(f"{signer.verifier.vkey}\n" for signer in signers)
+    return [
+        _secret(namespace, "witness-tls", {"tls.crt": pair.certificate, "tls.key": pair.key}),
+        _secret(namespace, "witness-logs", {"vkeys": logs}),
+    ]
+
+
+def _signing_keys(derive: Deriver) -> dict[KeyType, Ed25519PrivateKey | MLDSA44PrivateKey]:
+    return {
+        KeyType.ED25519: Ed25519PrivateKey.from_private_bytes(derive.bytes_for("audit/ed25519")),
+        KeyType.ML_DSA_44: MLDSA44PrivateKey.from_seed_bytes(derive.bytes_for("audit/ml-dsa-44")),
+    }
+
+
 def _audit_keys(derive: Deriver) -> dict[str, str]:
     pem = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    ed25519 = Ed25519PrivateKey.from_private_bytes(derive.bytes_for("audit/ed25519"))
-    ml_dsa = MLDSA44PrivateKey.from_seed_bytes(derive.bytes_for("audit/ml-dsa-44"))
+    ed25519, ml_dsa = _signing_keys(derive).values()
     return {
         "ed25519.pem": ed25519.private_bytes(*pem).decode(),
         "ml-dsa-44.pem": ml_dsa.private_bytes(*pem).decode(),
@@ -88,10 +110,11 @@ def _audit_keys(derive: Deriver) -> dict[str, str]:
     }
 
 
-async def ensure_audit_secrets(cluster: Cluster, derive: Deriver, namespace: str) -> list[str]:
-    """Make or renew the audit service's secrets; return the names of those that were changed."""
+async def ensure_audit_secrets(cluster: Cluster, derive: Deriver, namespace: str, witness: str = "") -> list[str]:
+    """Make or renew the audit service's secrets, and its witness's where there is one; return those that were changed."""
     changed = []
-    for wanted in audit_secrets(derive, namespace, datetime.now(UTC)):
+    now = datetime.now(UTC)
+    for wanted in audit_secrets(derive, namespace, now) + (witness_secrets(derive, witness, now) if witness else []):
         live = await cluster.read(ObjectKey.of(wanted))
         if live is None:
             await cluster.create(wanted)

@@ -36,6 +36,7 @@ class Operator:
 
     workers: int
     audit_namespace: str
+    witness_namespace: str
     cluster: KubernetesCluster
     recorder: AuditRecorder
     reconciler: Reconciler
@@ -214,6 +215,8 @@ class Operator:
         while True:
             await asyncio.sleep(bootstrap.RENEW_EVERY.total_seconds())
             try:
-                await bootstrap.ensure_audit_secrets(self.cluster, self.derive, self.audit_namespace)
+                await bootstrap.ensure_audit_secrets(
+                    self.cluster, self.derive, self.audit_namespace, self.witness_namespace
+                )
             except CloisterError as error:  # the next round tries again, long before a certificate ends
                 _log.warning("the audit service's certificates could not be looked at: %s", error.message)

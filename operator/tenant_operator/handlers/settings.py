@@ -33,6 +33,7 @@ class OperatorConfig(ApiModel):
     version: str
     operator_namespace: str = "cloister-system"
     audit_namespace: str = "cloister-audit"
+    witness_namespace: str = Field(default="", description="Where the chart's witness runs; empty when there is none.")
     audit_url: str = "https://audit.cloister-audit.svc:8443"
     cluster_domain: str = "cluster.local"
     dns: dict[str, str] = Field(default_factory=lambda: {"k8s-app": "kube-dns"})

@@ -34,7 +34,7 @@ async def build(config: OperatorConfig, pod: Pod) -> Operator:
     transport = await Transport.open()
     cluster, home_cluster = KubernetesCluster(transport, Store()), KubernetesCluster(transport, Store())
     derive = await bootstrap.root(cluster, config.operator_namespace)
-    made = await bootstrap.ensure_audit_secrets(cluster, derive, config.audit_namespace)
+    made = await bootstrap.ensure_audit_secrets(cluster, derive, config.audit_namespace, config.witness_namespace)
     if config.admission:
         made += await admission_watch.ensure_secret(cluster, derive, config.operator_namespace)
         made += await admission_watch.ensure_trust(cluster, derive, config.admission)
@@ -67,6 +67,7 @@ async def build(config: OperatorConfig, pod: Pod) -> Operator:
     operator = Operator(
         workers=config.workers,
         audit_namespace=config.audit_namespace,
+        witness_namespace=config.witness_namespace,
         cluster=cluster,
         recorder=recorder,
         reconciler=reconciler,

@@ -1,0 +1,66 @@
+"""Changing the keys: the new ones are announced in every log, under the signature of those before, and then take over.
+
+While both are configured both sign, so that who knows only one of them can still read. Everything here is done again where a
+process ended half way: an announcement that was not followed by its hand-over is made once more.
+"""
+
+import asyncio
+import logging
+
+from audit_service.keyring import KeySet
+from audit_service.log.books import Books
+from audit_service.log.own import OwnEntries, keys_announced
+from audit_service.store.errors import FencedError, StoreError
+from audit_service.store.reading import ReadingStore
+from audit_service.store.records import Generation, LogRecord
+from audit_service.store.writing import WritingStore
+from audit_service.transit import TransitError
+
+_log = logging.getLogger(__name__)
+
+
+class Rotation:
+    """Brings every log to the keys that are configured. `run` is one task of the writer."""
+
+    def __init__(
+        self, reading: ReadingStore, writing: WritingStore, books: Books, own: OwnEntries, signed: asyncio.Condition
+    ) -> None:
+        self._reading, self._writing, self._books, self._own, self._signed = reading, writing, books, own, signed
+
+    async def run(self, every: float) -> None:
+        """Look at every log, for ever: new ones are made with the keys before while others are still rotated."""
+        while True:
+            try:
+                for log in await self._reading.logs():
+                    await self._bring(log)
+            except FencedError:
+                raise
+            except (StoreError, TransitError) as error:
+                _log.warning("the keys are not handed over yet: %s", error)
+            await asyncio.sleep(every)
+
+    async def _bring(self, log: LogRecord) -> None:
+        keyring = self._books.keyring
+        if not await self._books.generations(log):
+            vkeys = [each.vkey for each in await keyring.current.verifiers(log.origin)]
+            await self._writing.add_generation(log.number, Generation(0, tuple(vkeys)))
+            self._books.forget_keys(log)
+        if keyring.following is not None:
+            await self._hand_over(log, keyring.following)
+
+    async def _hand_over(self, log: LogRecord, following: KeySet) -> None:
+        verifiers = await following.verifiers(log.origin)
+        vkeys = tuple(each.vkey for each in verifiers)
+        last = (await self._books.generations(log))[-1]
+        if last.vkeys == vkeys:
+            return
+        await self._books.signers(log)  # raises unless the keys in force are those at hand
+        outcome = await self._own.append(log, keys_announced(log, last.number + 1, verifiers))
+        announced = outcome.placed[0].index
+        async with self._signed:
+            while (signed := await self._reading.checkpoint(log.number)).size <= announced:
+                await self._signed.wait()
+        made = Generation(last.number + 1, vkeys, announced, signed.size, signed.note)
+        await self._writing.add_generation(log.number, made)
+        self._books.forget_keys(log)
+        _log.info("%s: the keys of generation %d have taken over", log.name, made.number)
