@@ -1,4 +1,4 @@
-"""`python -m audit_service serve | migrate | keygen`."""
+"""`python -m audit_service serve | migrate | restore | keygen`."""
 
 import argparse
 import json
@@ -12,6 +12,7 @@ import uvloop
 from audit_service import keyring, settings
 from audit_service.serve import serve
 from audit_service.store.migrate import migrate
+from audit_service.worm import command
 
 
 class JsonFormatter(logging.Formatter):
@@ -36,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve; settings in the file CLOISTER_AUDIT_CONFIG names")
     commands.add_parser("migrate", help="bring the database up to date, as its superuser")
+    restore = commands.add_parser("restore", help="make logs again from their copies under Object Lock")
+    command.add_arguments(restore)
     keygen = commands.add_parser("keygen", help="make the keys that are not there yet")
     keygen.add_argument("--out", type=Path, required=True, help="folder for ed25519.pem, ml-dsa-44.pem, sealing.key")
     chosen = parser.parse_args(arguments)
@@ -48,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
             uvloop.run(serve(settings.load()))
         case "migrate":
             uvloop.run(migrate(settings.load().database))
+        case "restore":
+            return uvloop.run(command.run(settings.load(), chosen))
         case _:
             for file in keyring.generate(chosen.out):
                 logging.getLogger(__name__).info("made %s", file)

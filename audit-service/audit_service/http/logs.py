@@ -95,8 +95,19 @@ async def get_log(request: Request) -> Response:
         "size": said.size,
         "root": said.root.hex(),
         "checkpoint": signed.note.decode(),
+        "copy": await _copy(state, log),
     }
     return JSONResponse(facts)
+
+
+async def _copy(state: State, log: LogRecord) -> dict[str, Any] | None:
+    """Return where the log's copy under Object Lock stands; None when its Region has no store for one."""
+    found = await state.writer.copier.standing(log)
+    if found is None:
+        return None
+    copied = found.copied.isoformat() if found.copied is not None else None
+    lag = round(found.lag_seconds, 3)
+    return {"store": found.store, "region": found.region, "size": found.size, "copied": copied, "lagSeconds": lag}
 
 
 def _identity(state: State, log: LogRecord) -> dict[str, Any]:

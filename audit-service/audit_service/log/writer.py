@@ -27,10 +27,12 @@ from audit_service.log.signing import first_checkpoint
 from audit_service.metrics import WRITER
 from audit_service.settings import PLATFORM_LOG, Settings
 from audit_service.store.connect import service_arguments
+from audit_service.store.copies import CopyProgress
 from audit_service.store.errors import DuplicateError, FencedError, StoreError, translated
 from audit_service.store.reading import ReadingStore
 from audit_service.store.records import LogRecord
 from audit_service.store.writing import WritingStore, take_lease
+from audit_service.worm.copier import Copier
 
 _log = logging.getLogger(__name__)
 _RETRY: Final = 0.5
@@ -57,6 +59,7 @@ class Writer:
         self._settings, self._pool, self._reading, self._books, self._clock = settings, pool, reading, books, clock
         self._desk: Desk | None = None
         self.guard = Guard(settings.guard_folder)
+        self.copier = Copier(settings.worm, reading, books, CopyProgress(pool), clock)
         self._creating = asyncio.Lock()
 
     @property
@@ -110,6 +113,7 @@ class Writer:
                 tasks.create_task(_hold(connection))
                 await self._open(desk, fence)
                 tasks.create_task(self._record_checkpoints(desk))
+                tasks.create_task(self.copier.run())
                 self._desk = desk
                 WRITER.set(1)
                 _log.info("this process is the writer, fence %d", fence)

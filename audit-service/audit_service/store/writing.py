@@ -68,23 +68,7 @@ class WritingStore:
         """Add a log, empty and with its first checkpoint; return its number. Raises DuplicateError when it exists."""
         async with translated(), self._pool.acquire() as connection, connection.transaction():
             await self._check_fence(connection)
-            number: int = await connection.fetchval(
-                "INSERT INTO log (name, origin, kind, tenant, namespace, region, retention_days, sealed_key) "
-                "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING number",
-                record.name,
-                record.origin,
-                *record.identity(),
-                record.sealed_key,
-            )
-            await connection.execute("INSERT INTO head VALUES ($1, 0)", number)
-            await connection.execute(
-                "INSERT INTO checkpoint (log, size, root, note) VALUES ($1, $2, $3, $4)",
-                number,
-                signed.size,
-                signed.root,
-                signed.note,
-            )
-            return number
+            return await insert_log(connection, record, signed)
 
     async def integrate(
         self,
@@ -129,6 +113,27 @@ class WritingStore:
     async def _check_fence(self, connection: asyncpg.Connection) -> None:
         if not await connection.fetchval("SELECT 1 FROM writer WHERE fence = $1 FOR SHARE", self.fence):
             raise FencedError(f"fence {self.fence} is not the writer's")
+
+
+async def insert_log(connection: asyncpg.Connection, record: LogRecord, signed: Signed) -> int:
+    """Add a log, empty and with its first checkpoint, in the transaction under way; return its number."""
+    number: int = await connection.fetchval(
+        "INSERT INTO log (name, origin, kind, tenant, namespace, region, retention_days, sealed_key) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING number",
+        record.name,
+        record.origin,
+        *record.identity(),
+        record.sealed_key,
+    )
+    await connection.execute("INSERT INTO head VALUES ($1, 0)", number)
+    await connection.execute(
+        "INSERT INTO checkpoint (log, size, root, note) VALUES ($1, $2, $3, $4)",
+        number,
+        signed.size,
+        signed.root,
+        signed.note,
+    )
+    return number
 
 
 async def take_lease(connection: asyncpg.Connection, holder: str) -> int | None:

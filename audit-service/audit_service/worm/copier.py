@@ -1,0 +1,138 @@
+"""The writer's background task: whatever is signed and not yet in the copy goes there.
+
+Nothing waits for it: while a store is away, entries are taken as ever and the copy catches up later. Full bundles are copied as
+they become full; the entries after them, and the checkpoint that covers it all, when one would otherwise get too old.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from audit_service.log.books import Books
+from audit_service.log.clock import Clock
+from audit_service.metrics import WORM_FAILURES, WORM_LAG, WORM_UNCOPIED, WORM_WITHOUT_STORE
+from audit_service.settings import PLATFORM_LOG, Worm
+from audit_service.store.copies import CopyProgress, Progress
+from audit_service.store.errors import DamagedError, StoreError
+from audit_service.store.reading import ReadingStore
+from audit_service.store.records import LogRecord
+from audit_service.worm.bucket import Bucket, CopyStoreError
+from audit_service.worm.one_log import LogCopy
+from audit_service.worm.stores import Stores
+
+_log = logging.getLogger(__name__)
+_PARALLEL: Final = 4
+_SAY_AGAIN_SECONDS: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one log's copy stands: in which bucket, how far, since when, and the age of the oldest entry not in it."""
+
+    store: str
+    region: str
+    size: int
+    copied: datetime | None
+    lag_seconds: float
+
+
+class Copier:
+    """`run` is one task of the writer; `standing` may be asked anywhere."""
+
+    def __init__(
+        self, settings: Worm, reading: ReadingStore, books: Books, progress: CopyProgress, clock: Clock
+    ) -> None:
+        self._settings, self._reading, self._books = settings, reading, books
+        self._progress, self._clock = progress, clock
+        self._stores = Stores(settings)
+        # Threads of its own: a store that hangs must not hold up what else the service does in threads.
+        self._threads = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="worm")
+        self._limit = asyncio.Semaphore(_PARALLEL)
+        self._said: dict[tuple[str, str], float] = {}
+
+    async def run(self) -> None:
+        """Copy for ever; whatever goes wrong is said and tried again."""
+        try:
+            while True:
+                try:
+                    await self.round()
+                except StoreError as error:
+                    _log.warning("the copies wait for the database: %s", error)
+                except Exception:
+                    _log.exception("the copies stopped for a reason nobody thought of; trying again")
+                await asyncio.sleep(self._settings.tick_seconds)
+        finally:
+            WORM_LAG.clear()
+            WORM_UNCOPIED.clear()
+
+    async def round(self) -> None:
+        """Look at every log once, copy what is due, and say how far behind the copies are."""
+        await self._refresh()
+        logs, sizes, known = await self._books.refresh(), await self._reading.sizes(), await self._progress.all()
+        pairs = [(log, bucket) for log in logs if (bucket := self._stores.of(log)) is not None]
+        WORM_WITHOUT_STORE.set(len(logs) - len(pairs))
+        copies = [self._copy_of(log, bucket, known.get((log.number, bucket.where))) for log, bucket in pairs]
+        signed = {number: size for number, (_, size) in sizes.items()}
+        await asyncio.gather(*(self._one(each) for each in copies if each.progress.size < signed[each.log.number]))
+        lags: dict[str, float] = {self._stores.region_of(log): 0.0 for log, _ in pairs}
+        uncopied = Counter(lags.keys())
+        uncopied.subtract(lags.keys())
+        for each in copies:
+            region, missing = self._stores.region_of(each.log), signed[each.log.number] - each.progress.size
+            if missing > 0:
+                lags[region] = max(lags[region], await each.lag(self._clock()))
+                uncopied[region] += missing
+        for region, lag in lags.items():
+            WORM_LAG.labels(region).set(lag)
+            WORM_UNCOPIED.labels(region).set(uncopied[region])
+
+    async def standing(self, log: LogRecord) -> Standing | None:
+        """Return where the log's copy stands; None when its Region has no store. Raises StoreUnavailableError."""
+        if not self._stores:
+            await self._refresh()  # this process is not the writer, or has only just begun
+        bucket = self._stores.of(log)
+        if bucket is None:
+            return None
+        copy = self._copy_of(log, bucket, await self._progress.of(log.number, bucket.where))
+        at = copy.progress
+        return Standing(bucket.where, self._stores.region_of(log), at.size, at.copied, await copy.lag(self._clock()))
+
+    def _copy_of(self, log: LogRecord, bucket: Bucket, progress: Progress | None) -> LogCopy:
+        platform = log.name == PLATFORM_LOG
+        days = max(1, self._settings.platform_retention_days if platform else log.retention_days)
+
+        async def put(name: str, data: bytes) -> None:
+            until = self._clock() + timedelta(days=days)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._threads, bucket.put, f"{log.name}/{name}", data, until)
+
+        return LogCopy(log, bucket.where, progress or Progress(), self._reading, self._progress, put)
+
+    async def _one(self, copy: LogCopy) -> None:
+        """Copy what is due of one log. Its trouble is said, and leaves the others alone."""
+        async with self._limit:
+            try:
+                signed = await self._reading.checkpoint(copy.log.number)
+                await copy.identity(self._clock())
+                await copy.bundles(signed)
+                # Half of the time is left for the copying itself and for the next round.
+                if await copy.lag(self._clock()) * 2 >= self._settings.lag_seconds:
+                    await copy.checkpoint(signed)
+            except (CopyStoreError, DamagedError) as error:
+                WORM_FAILURES.labels(self._stores.region_of(copy.log)).inc()
+                self._say(copy.log.name, str(error))
+
+    async def _refresh(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._stores.refresh)
+
+    def _say(self, log: str, text: str) -> None:
+        """Say a failure, but the same one not again for some minutes: a store may be away for days."""
+        at = time.monotonic()
+        if at - self._said.get((log, text), at - _SAY_AGAIN_SECONDS) >= _SAY_AGAIN_SECONDS:
+            self._said[log, text] = at
+            _log.warning("the copy of %s waits: %s", log, text)
