@@ -58,6 +58,7 @@ class Writer:
     ) -> None:
         self._settings, self._pool, self._reading, self._books, self._clock = settings, pool, reading, books, clock
         self._desk: Desk | None = None
+        self._why = "another process is, or none yet"
         self.guard = Guard(settings.guard_folder)
         self.copier = Copier(settings.worm, reading, books, CopyProgress(pool), clock)
         self._creating = asyncio.Lock()
@@ -66,7 +67,7 @@ class Writer:
     def desk(self) -> Desk:
         """Return the writer's desk. Raises BusyError when another process is the writer."""
         if self._desk is None:
-            raise BusyError("this process is not the writer")
+            raise BusyError(f"nothing was recorded: this process is not the writer: {self._why}")
         return self._desk
 
     @property
@@ -82,9 +83,11 @@ class Writer:
                     await self.guard.check(self._reading)
                     await self._write(connection, fence)
             except ForkError as error:
+                self._why = str(error)
                 _log.critical("refusing to write: %s", error)
                 await asyncio.sleep(_REFUSED)
             except (StoreError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                self._why = str(error)
                 _log.warning("not the writer: %s: %s", type(error).__name__, error)
             except Exception:
                 _log.exception("not the writer any more, for a reason nobody thought of; trying again")
