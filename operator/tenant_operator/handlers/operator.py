@@ -18,6 +18,7 @@ from tenant_operator.errors import CloisterError
 from tenant_operator.handlers import bootstrap, metrics
 from tenant_operator.offboarding.offboarder import Offboarder
 from tenant_operator.ports import Planned
+from tenant_operator.reconcile.audit_copies import AuditCopies
 from tenant_operator.reconcile.queue import Priority, WorkQueue
 from tenant_operator.reconcile.reconciler import Reconciler
 from tenant_operator.stack.derive import Deriver
@@ -40,6 +41,7 @@ class Operator:
     offboarder: Offboarder
     derive: Deriver
     begun: Planned
+    copies: AuditCopies
     watches: Watches | None = None
     home_watches: list[Watch] = field(default_factory=list)
     queue: WorkQueue = field(default_factory=WorkQueue)
@@ -58,6 +60,7 @@ class Operator:
 
     def home_changed(self, manifest: Manifest | None) -> None:
         """Look again when a bind secret or a CA in the operator's own namespace changed."""
+        self.copies.wake()
         tenant = ((manifest or {}).get("metadata", {}).get("labels") or {}).get(LABEL_TENANT)
         if tenant:
             self.queue.add(tenant, Priority.EDIT)
@@ -74,6 +77,7 @@ class Operator:
             case "Tenant" | "TenantRecord":
                 self.queue.add(name, Priority.EDIT)
             case "Region" | "TenantClass":
+                self.copies.wake()
                 self._look_at_all(Priority.RESYNC)
             case "TenantOffboarding":
                 self.offboardings.add(name, Priority.EDIT)
@@ -109,7 +113,7 @@ class Operator:
         for item in self.cluster.list("TenantOffboarding"):
             self.offboardings.add(item["metadata"]["name"], Priority.RESYNC)
         self._spawn(*(self.queue.work(self._reconcile) for _ in range(self.workers)))
-        self._spawn(self.offboardings.work(self._offboard))
+        self._spawn(self.offboardings.work(self._offboard), self.copies.run())
         _log.info("started: %d tenants known, %d objects watched", len(names), len(self.cluster.store))
 
     def _watches(self) -> Watches:
