@@ -62,7 +62,11 @@ def local_values(images: Mapping[str, str]) -> dict[str, Any]:
     region = {"topology.kubernetes.io/region": "eu-central-1"}
     return {
         "images": {name: images[name] for name in ("operator", "audit", "app", "postgres")},
-        "audit": {"nodeSelector": region, "storage": {"size": "2Gi", "storageClassName": "local-eu-central-1"}},
+        "audit": {
+            "nodeSelector": region,
+            "storage": {"size": "2Gi", "storageClassName": "local-eu-central-1"},
+            "egress": {"namespaces": [{"name": "objectstore", "ports": [7070]}]},
+        },
         "apiServer": {"cidrs": ["10.89.0.1/32"], "ports": [7443]},
         "egress": {"namespaces": [{"name": "vault", "ports": [8200]}, {"name": "objectstore", "ports": [7070]}]},
         "rbac": {"approvers": [{"kind": "Group", "name": "cloister:approvers"}]},

@@ -22,6 +22,11 @@
     "ed25519File" (print $secrets "/audit-keys/ed25519.pem")
     "mlDsa44File" (print $secrets "/audit-keys/ml-dsa-44.pem")
     "sealingFile" (print $secrets "/audit-keys/sealing.key"))
+  "worm" (dict
+    "storesFile" (print $secrets "/audit-worm/stores.json")
+    "platformRegion" .Values.audit.copies.platformRegion
+    "platformRetentionDays" .Values.audit.copies.platformRetentionDays
+    "lagSeconds" .Values.audit.copies.lagSeconds)
 | toPrettyJson -}}
 {{- end }}
 
