@@ -175,6 +175,44 @@ async def test_an_erased_value_does_not_come_back(settings: Settings, postgres: 
         assert rows[1]["values"]["change.0.new"]["value"] == "Ana Ruiz of Sevilla"
 
 
+async def test_a_new_or_set_back_database_is_not_written_to_while_its_copy_has_more(
+    settings: Settings, postgres: Postgres, bucket: CopyBucket
+) -> None:
+    settings = bucket.settings(settings)
+    async with running(settings, postgres) as service:
+        await until_writer(service)
+        size = (await service.client().log("platform"))["durable"]
+        await copied(service, "platform", size)
+    # Somebody with the writer's credentials cannot keep the service away by laying checkpoints there.
+    until = datetime.now(UTC) + timedelta(days=1)
+    bucket.bucket.put(f"platform/{layout.checkpoint_name(10**6)}", b"not signed by anybody", until)
+    async with running(settings, postgres) as service:
+        await until_writer(service)
+    empty = await another_database(settings)
+    async with running(empty, postgres) as service:
+        for _ in range(400):
+            if service.state.writer.guard.refusal:
+                break
+            await asyncio.sleep(0.02)
+        assert "signed entries and the database has 0: it is new or was set back" in service.state.writer.guard.refusal
+        assert not service.state.writer.is_writer
+        async with service.http(None) as http:
+            assert (await http.get("/readyz")).status_code == 503
+        assert await service.state.reading.logs() == []
+    assert await restore(empty) == 0
+    async with running(empty, postgres) as service:
+        await until_writer(service)
+
+
+async def test_a_store_that_is_away_keeps_nobody_from_writing(
+    settings: Settings, postgres: Postgres, bucket: CopyBucket
+) -> None:
+    away = bucket.described().model_copy(update={"endpoint": "https://localhost:1"})
+    async with running(bucket.settings(settings, stores=(away,)), postgres) as service:
+        await until_writer(service)
+        await fill(service, 3)
+
+
 @pytest.fixture
 async def mirror(settings: Settings, postgres: Postgres, bucket: CopyBucket, tmp_path: Path) -> Path:
     """A folder with the objects of a copy that has three checkpoints, which tests may alter."""

@@ -60,7 +60,7 @@ class Writer:
         self._desk: Desk | None = None
         self._why = "another process is, or none yet"
         self.guard = Guard(settings.guard_folder)
-        self.copier = Copier(settings.worm, reading, books, CopyProgress(pool), clock)
+        self.copier = Copier(settings, reading, books, CopyProgress(pool), clock)
         self._creating = asyncio.Lock()
 
     @property
@@ -81,9 +81,10 @@ class Writer:
             try:
                 async with self._lease() as (connection, fence):
                     await self.guard.check(self._reading)
+                    await self.copier.check()
                     await self._write(connection, fence)
             except ForkError as error:
-                self._why = str(error)
+                self._why = self.guard.refusal = str(error)
                 _log.critical("refusing to write: %s", error)
                 await asyncio.sleep(_REFUSED)
             except (StoreError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

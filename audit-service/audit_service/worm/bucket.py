@@ -102,10 +102,13 @@ class Bucket:
         except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise self._said(f"read {name}", error) from error
 
-    def first_versions(self, prefix: str) -> dict[str, str]:
-        """Return every object under the prefix with its first version; S3 lists a name's versions from the newest on."""
+    def first_versions(self, prefix: str, after: str = "") -> dict[str, str]:
+        """Return every object under the prefix, or only those after a name, with its first version.
+
+        S3 lists a name's versions from the newest on.
+        """
         found: dict[str, str] = {}
-        marker: dict[str, str] = {}
+        marker: dict[str, str] = {"key-marker": after} if after else {}
         while True:
             page = self._list({"versions": "", "prefix": prefix, "max-keys": str(_PAGE), **marker})
             for entry in page:

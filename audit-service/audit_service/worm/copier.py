@@ -5,6 +5,7 @@ they become full; the entries after them, and the checkpoint that covers it all,
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -13,14 +14,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from audit_contract.checkpoint import open_checkpoint
+from audit_contract.keys import parse_vkey
+from audit_contract.note import NoteError, SignatureError, UnsignedError
 from audit_service.log.books import Books
 from audit_service.log.clock import Clock
+from audit_service.log.guard import ForkError
 from audit_service.metrics import WORM_FAILURES, WORM_LAG, WORM_UNCOPIED, WORM_WITHOUT_STORE
-from audit_service.settings import PLATFORM_LOG, Worm
+from audit_service.settings import PLATFORM_LOG, Settings
 from audit_service.store.copies import CopyProgress, Progress
 from audit_service.store.errors import DamagedError, StoreError
 from audit_service.store.reading import ReadingStore
 from audit_service.store.records import LogRecord
+from audit_service.worm import layout
 from audit_service.worm.bucket import Bucket, CopyStoreError
 from audit_service.worm.one_log import LogCopy
 from audit_service.worm.stores import Stores
@@ -28,6 +34,8 @@ from audit_service.worm.stores import Stores
 _log = logging.getLogger(__name__)
 _PARALLEL: Final = 4
 _SAY_AGAIN_SECONDS: Final = 300.0
+_CHECK_SECONDS: Final = 8.0
+_LOOKED_AT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +53,51 @@ class Copier:
     """`run` is one task of the writer; `standing` may be asked anywhere."""
 
     def __init__(
-        self, settings: Worm, reading: ReadingStore, books: Books, progress: CopyProgress, clock: Clock
+        self, settings: Settings, reading: ReadingStore, books: Books, progress: CopyProgress, clock: Clock
     ) -> None:
-        self._settings, self._reading, self._books = settings, reading, books
+        self._settings, self._reading, self._books = settings.worm, reading, books
+        self._origin = settings.origin
         self._progress, self._clock = progress, clock
-        self._stores = Stores(settings)
+        self._stores = Stores(settings.worm)
         # Threads of its own: a store that hangs must not hold up what else the service does in threads.
         self._threads = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="worm")
         self._limit = asyncio.Semaphore(_PARALLEL)
         self._said: dict[tuple[str, str], float] = {}
+
+    async def check(self) -> None:
+        """Refuse a database that is behind its own copy, such as a new and empty one. Raises ForkError.
+
+        The platform's log is looked at: it grows with every other one. A store that does not answer keeps nobody from writing.
+        """
+        await self._refresh()
+        bucket, log = self._stores.platform, await self._books.find(PLATFORM_LOG)
+        size = 0 if log is None else await self._reading.size(log.number)
+        if bucket is None:
+            return
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                found = await asyncio.get_running_loop().run_in_executor(self._threads, self._ahead, bucket, size)
+        except (CopyStoreError, TimeoutError) as error:
+            _log.warning("whether the database is behind its copy is not known: %s: %s", type(error).__name__, error)
+            return
+        if found is not None:
+            raise ForkError(
+                f"{PLATFORM_LOG}: the copy in {bucket.where} has {found} signed entries and the database has {size}: it is new "
+                "or was set back. Restore it from the copy: docs/runbooks/audit-restore.md"
+            )
+
+    def _ahead(self, bucket: Bucket, size: int) -> int | None:
+        """Return the size of the largest signed checkpoint beyond `size`, None when there is none. In a thread."""
+        origin = self._origin(PLATFORM_LOG)
+        verifiers = [parse_vkey(key) for key in self._books.keyring.vkeys(origin)]
+        prefix = f"{PLATFORM_LOG}/"
+        found = bucket.first_versions(prefix + layout.CHECKPOINTS, prefix + layout.checkpoint_name(size))
+        for name in sorted(found, reverse=True)[:_LOOKED_AT]:
+            with contextlib.suppress(NoteError, SignatureError, UnsignedError):
+                point = open_checkpoint(bucket.read(name, found[name]), origin, verifiers).checkpoint
+                if point.size > size:
+                    return point.size
+        return None
 
     async def run(self) -> None:
         """Copy for ever; whatever goes wrong is said and tried again."""

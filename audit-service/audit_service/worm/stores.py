@@ -50,6 +50,11 @@ class Stores:
         self._buckets = buckets
         self._platform = found.platform_region or next(iter(wanted), "")
 
+    @property
+    def platform(self) -> Bucket | None:
+        """Return the bucket of the platform log's copy."""
+        return self._buckets.get(self._platform)
+
     def region_of(self, log: LogRecord) -> str:
         """Return the Region whose bucket has this log's copy."""
         return self._platform if log.name == PLATFORM_LOG else log.region
