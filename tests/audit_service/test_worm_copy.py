@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import shutil
+from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,11 +20,16 @@ from audit_contract.entry import Change
 from audit_contract.keys import parse_vkey
 from audit_contract.merkle import leaf_hash, root_of
 from audit_contract.tiles import split_entries, split_hashes
-from audit_service.settings import Settings, Worm
+from audit_service.settings import Settings, Worm, WormStores
 from audit_service.store.connect import arguments
+from audit_service.store.records import LogRecord
 from audit_service.worm import layout
+from audit_service.worm.command import run
+from audit_service.worm.stores import Stores
+from tenant_operator.clients.objectstore_buckets import write_bucket
 from tenant_operator.clients.objectstore_calls import connect
-from tests.audit_service.copies import CopyBucket, copied, fill, make_bucket
+from tenant_operator.clients.objectstore_users import write_policy
+from tests.audit_service.copies import ACTIONS, REGION, CopyBucket, copied, fill, make_bucket
 from tests.audit_service.postgres import Postgres
 from tests.audit_service.service import TENANT_LOG, running, until_writer
 from tests.support.object_store import ObjectStore, needs_store
@@ -171,6 +179,65 @@ async def test_a_store_that_is_named_later_is_taken_up_without_a_restart(
         described = json.loads(bucket.described().model_dump_json(by_alias=True))
         stores.write_text(json.dumps({"stores": [described]}))
         assert (await copied(service, TENANT_LOG, size))["region"] == "eu-central-1"
+
+
+async def test_a_store_that_was_emptied_is_filled_again(settings: Settings, postgres: Postgres, tmp_path: Path) -> None:
+    store = ObjectStore(tenant_context()).start()
+    try:
+        bucket = make_bucket(store, tmp_path)
+        async with running(bucket.settings(settings), postgres) as service:
+            await until_writer(service)
+            size = await fill(service, 300)
+            await copied(service, TENANT_LOG, size)
+        store.stop()
+        for each in ("buckets", "versions"):  # a lost volume, not a request that was granted
+            shutil.rmtree(store.root / each)
+            (store.root / each).mkdir()
+        store.start()
+        admin = connect(store.access)
+        write_bucket(admin, bucket.name)
+        write_policy(admin, bucket.name, bucket.name, ACTIONS)
+        async with running(bucket.settings(settings), postgres) as service:
+            await until_writer(service)
+            for _ in range(200):
+                if f"{TENANT_LOG}/{layout.checkpoint_name(size)}" in bucket.bucket.first_versions(f"{TENANT_LOG}/"):
+                    break
+                await asyncio.sleep(0.05)
+        assert (
+            await run(
+                bucket.settings(settings), Namespace(origin=REGION, log=[TENANT_LOG], all=False, check=True, key=[])
+            )
+            == 0
+        )
+    finally:
+        store.remove()
+
+
+async def test_a_store_that_is_away_does_not_hold_up_another_regions(
+    settings: Settings, postgres: Postgres, bucket: CopyBucket
+) -> None:
+    away = bucket.described().model_copy(update={"endpoint": "https://localhost:1", "region": "us-east-1"})
+    stores = (away, bucket.described())
+    async with running(bucket.settings(settings, stores=stores, platform_region="us-east-1"), postgres) as service:
+        await until_writer(service)
+        size = await fill(service, 3)
+        assert (await copied(service, TENANT_LOG, size))["region"] == "eu-central-1"
+        async with service.client() as client:
+            told = (await client.log("platform"))["copy"]
+            assert (told["region"], told["size"]) == ("us-east-1", 0)
+
+
+def test_the_platforms_log_goes_to_the_region_that_is_named_else_to_the_first(bucket: CopyBucket) -> None:
+    described = [bucket.described().model_copy(update={"region": region}) for region in ("eu", "us")]
+    file = bucket.folder / "stores.json"
+    platform = LogRecord(1, "platform", "x", "platform", "", "", "", 0, b"")
+    for said, own, wanted in (("", "", "eu"), ("", "us", "us"), ("us", "eu", "us")):
+        file.write_text(WormStores(stores=tuple(described), platform_region=said).model_dump_json(by_alias=True))
+        stores = Stores(Worm(stores_file=file, platform_region=own))
+        stores.refresh()
+        assert stores.region_of(platform) == wanted
+        assert stores.region_of(replace(platform, name="tenant-x", region="eu")) == "eu"
+        assert stores.of(replace(platform, name="tenant-x", region="elsewhere")) is None
 
 
 async def test_a_flipped_bit_in_the_database_does_not_reach_the_copy(

@@ -39,11 +39,12 @@ class CopyProgress:
         return Progress() if row is None else Progress(*row)
 
     async def save(self, log: int, store: str, progress: Progress) -> None:
-        """Note how far it has come."""
+        """Note how far it has come; a copy that is made again from the start does not take back what was noted."""
         async with translated():
             await self._pool.execute(
                 "INSERT INTO worm_copy (log, store, bundles, size, identity) VALUES ($1, $2, $3, $4, $5) "
-                "ON CONFLICT (log, store) DO UPDATE SET bundles = excluded.bundles, size = excluded.size, "
+                "ON CONFLICT (log, store) DO UPDATE SET bundles = greatest(worm_copy.bundles, excluded.bundles), "
+                "size = greatest(worm_copy.size, excluded.size), "
                 "identity = excluded.identity, copied = now()",
                 log,
                 store,

@@ -25,11 +25,15 @@ _CONNECT_SECONDS: Final = 3
 _READ_SECONDS: Final = 10
 _PARALLEL: Final = 8
 _PAGE: Final = 1000
-_OK: Final = 200
+_OK, _SERVER_ERROR = 200, 500
 
 
 class CopyStoreError(Exception):
     """The store did not do what it was asked; the message says what and who answered how."""
+
+
+class StoreAwayError(CopyStoreError):
+    """The store cannot be reached or does not answer as one; nothing else need be asked of it for now."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,16 @@ class Bucket:
         except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise self._said(f"write {name}", error) from error
 
+    def has(self, name: str) -> bool:
+        """Tell whether there is an object of this name."""
+        try:
+            self._s3.stat_object(self.access.bucket, name)
+        except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            if isinstance(error, S3Error) and error.code in {"NoSuchKey", "NoSuchBucket"}:
+                return False
+            raise self._said(f"look for {name}", error) from error
+        return True
+
     def read(self, name: str, version: str) -> bytes:
         """Return one version of an object."""
         try:
@@ -144,10 +158,10 @@ class Bucket:
             raise self._said("list the versions", error) from error
 
     def _said(self, what: str, error: Exception) -> CopyStoreError:
-        if isinstance(error, S3Error):
+        if isinstance(error, S3Error) and error.response.status < _SERVER_ERROR:
             return CopyStoreError(f"{what}: {self.access.where} refused: {error.code}: {error.message}")
         cause = getattr(error, "reason", None) or error
-        return CopyStoreError(f"{what}: {self.access.where} does not answer as S3: {type(error).__name__}: {cause}")
+        return StoreAwayError(f"{what}: {self.access.where} does not answer as S3: {type(error).__name__}: {cause}")
 
 
 def _fields(element: ET.Element) -> dict[str, str]:

@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,12 +28,12 @@ from audit_service.store.errors import DamagedError, StoreError
 from audit_service.store.reading import ReadingStore
 from audit_service.store.records import LogRecord
 from audit_service.worm import layout
-from audit_service.worm.bucket import Bucket, CopyStoreError
+from audit_service.worm.bucket import Bucket, CopyStoreError, StoreAwayError
 from audit_service.worm.one_log import LogCopy
 from audit_service.worm.stores import Stores
 
 _log = logging.getLogger(__name__)
-_PARALLEL: Final = 4
+_PARALLEL, _THREADS = 4, 16
 _SAY_AGAIN_SECONDS: Final = 300.0
 _CHECK_SECONDS: Final = 8.0
 _LOOKED_AT: Final = 8
@@ -60,8 +61,10 @@ class Copier:
         self._progress, self._clock = progress, clock
         self._stores = Stores(settings.worm)
         # Threads of its own: a store that hangs must not hold up what else the service does in threads.
-        self._threads = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="worm")
-        self._limit = asyncio.Semaphore(_PARALLEL)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="worm")
+        self._limits: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_PARALLEL))
+        self._away: set[str] = set()
+        self._trusted: dict[tuple[int, str], Progress] = {}
         self._said: dict[tuple[str, str], float] = {}
 
     async def check(self) -> None:
@@ -111,6 +114,7 @@ class Copier:
                     _log.exception("the copies stopped for a reason nobody thought of; trying again")
                 await asyncio.sleep(self._settings.tick_seconds)
         finally:
+            self._trusted.clear()  # another process may write from here on
             WORM_LAG.clear()
             WORM_UNCOPIED.clear()
 
@@ -120,9 +124,10 @@ class Copier:
         logs, sizes, known = await self._books.refresh(), await self._reading.sizes(), await self._progress.all()
         pairs = [(log, bucket) for log in logs if (bucket := self._stores.of(log)) is not None]
         WORM_WITHOUT_STORE.set(len(logs) - len(pairs))
-        copies = [self._copy_of(log, bucket, known.get((log.number, bucket.where))) for log, bucket in pairs]
+        copies = [self._copy_of(log, bucket, self._at(log, bucket, known)) for log, bucket in pairs]
         signed = {number: size for number, (_, size) in sizes.items()}
-        await asyncio.gather(*(self._one(each) for each in copies if each.progress.size < signed[each.log.number]))
+        self._away.clear()
+        await asyncio.gather(*(self._one(each, signed[each.log.number]) for each in copies))
         lags: dict[str, float] = {self._stores.region_of(log): 0.0 for log, _ in pairs}
         uncopied = Counter(lags.keys())
         uncopied.subtract(lags.keys())
@@ -142,8 +147,11 @@ class Copier:
         bucket = self._stores.of(log)
         if bucket is None:
             return None
-        copy = self._copy_of(log, bucket, await self._progress.of(log.number, bucket.where))
-        at = copy.progress
+        at = await self._progress.of(log.number, bucket.where)
+        trusted = self._trusted.get((log.number, bucket.where))
+        if trusted is not None and trusted.size < at.size:  # it is being made again
+            at = trusted
+        copy = self._copy_of(log, bucket, at)
         return Standing(bucket.where, self._stores.region_of(log), at.size, at.copied, await copy.lag(self._clock()))
 
     def _copy_of(self, log: LogRecord, bucket: Bucket, progress: Progress | None) -> LogCopy:
@@ -155,21 +163,53 @@ class Copier:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._threads, bucket.put, f"{log.name}/{name}", data, until)
 
-        return LogCopy(log, bucket.where, progress or Progress(), self._reading, self._progress, put)
+        async def has(name: str) -> bool:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, bucket.has, f"{log.name}/{name}")
 
-    async def _one(self, copy: LogCopy) -> None:
-        """Copy what is due of one log. Its trouble is said, and leaves the others alone."""
-        async with self._limit:
+        return LogCopy(log, bucket.where, progress or Progress(), self._reading, self._progress, put, has)
+
+    def _at(self, log: LogRecord, bucket: Bucket, known: Mapping[tuple[int, str], Progress]) -> Progress | None:
+        key = log.number, bucket.where
+        return self._trusted.get(key) or known.get(key)
+
+    async def _one(self, copy: LogCopy, size: int) -> None:
+        """Copy what is due of one log. Its trouble is said, and leaves the others alone; so does a store that is away."""
+        async with self._limits[copy.store]:
+            key = copy.log.number, copy.store
+            if copy.store in self._away or (key in self._trusted and copy.progress.size >= size):
+                return
             try:
-                signed = await self._reading.checkpoint(copy.log.number)
-                await copy.identity(self._clock())
-                await copy.bundles(signed)
-                # Half of the time is left for the copying itself and for the next round.
-                if await copy.lag(self._clock()) * 2 >= self._settings.lag_seconds:
-                    await copy.checkpoint(signed)
+                if key not in self._trusted:
+                    await self._look(copy)
+                if copy.progress.size < size:
+                    await self._due(copy)
             except (CopyStoreError, DamagedError) as error:
+                if isinstance(error, StoreAwayError):
+                    self._away.add(copy.store)
                 WORM_FAILURES.labels(self._stores.region_of(copy.log)).inc()
                 self._say(copy.log.name, str(error))
+            finally:
+                if key in self._trusted:
+                    self._trusted[key] = copy.progress
+
+    async def _look(self, copy: LogCopy) -> None:
+        """See, once in a process's life, that the store still has what was noted; a store that was emptied is filled again."""
+        last = copy.progress.size
+        if last and not await copy.has(layout.checkpoint_name(last)):
+            _log.error(
+                "%s no longer has the copy of %s (%d entries); it is made again", copy.store, copy.log.name, last
+            )
+            copy.progress = Progress()
+        self._trusted[copy.log.number, copy.store] = copy.progress
+
+    async def _due(self, copy: LogCopy) -> None:
+        signed = await self._reading.checkpoint(copy.log.number)
+        await copy.identity(self._clock())
+        await copy.bundles(signed)
+        # Half of the time is left for the copying itself and for the next round.
+        if await copy.lag(self._clock()) * 2 >= self._settings.lag_seconds:
+            await copy.checkpoint(signed)
 
     async def _refresh(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._threads, self._stores.refresh)

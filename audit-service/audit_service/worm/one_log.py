@@ -18,6 +18,8 @@ _SAVE_EVERY: Final = 16
 
 Put = Callable[[str, bytes], Awaitable[None]]
 """Writes one object, by its name within the log's prefix. Raises CopyStoreError."""
+Has = Callable[[str], Awaitable[bool]]
+"""Tells whether there is an object of this name within the log's prefix. Raises CopyStoreError."""
 
 
 @dataclass
@@ -30,6 +32,7 @@ class LogCopy:
     reading: ReadingStore
     saved: CopyProgress
     put: Put
+    has: Has
 
     async def identity(self, now: datetime) -> None:
         """Copy the log's identity, once in a month."""

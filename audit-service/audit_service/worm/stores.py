@@ -48,7 +48,7 @@ class Stores:
             if known is not buckets[region]:
                 _log.info("logs of region %s are copied to %s as %s", region, access.where, access.access_key)
         self._buckets = buckets
-        self._platform = found.platform_region or next(iter(wanted), "")
+        self._platform = found.platform_region or self._settings.platform_region or next(iter(wanted), "")
 
     @property
     def platform(self) -> Bucket | None:
