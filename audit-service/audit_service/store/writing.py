@@ -5,6 +5,7 @@ from typing import Final
 
 import asyncpg
 
+from audit_service.store.connect import POOL_SECONDS
 from audit_service.store.errors import FencedError, translated
 from audit_service.store.records import LogRecord, NewLeaf, Signed, SourceHead
 
@@ -46,7 +47,7 @@ class WritingStore:
 
         Raises FencedError, DuplicateError (an id is already there) or StoreUnavailableError.
         """
-        async with translated(), self._pool.acquire() as connection, connection.transaction():
+        async with translated(), self._pool.acquire(timeout=POOL_SECONDS) as connection, connection.transaction():
             old, new = ([each[at] for each in growth.values()] for at in (0, 1))
             mine, grown = await connection.fetchrow(_ADVANCE, self.fence, list(growth), old, new)
             if not mine or grown != len(growth):
@@ -66,7 +67,7 @@ class WritingStore:
 
     async def create_log(self, record: LogRecord, signed: Signed) -> int:
         """Add a log, empty and with its first checkpoint; return its number. Raises DuplicateError when it exists."""
-        async with translated(), self._pool.acquire() as connection, connection.transaction():
+        async with translated(), self._pool.acquire(timeout=POOL_SECONDS) as connection, connection.transaction():
             await self._check_fence(connection)
             return await insert_log(connection, record, signed)
 
@@ -82,7 +83,7 @@ class WritingStore:
 
         Raises FencedError when another process has done it or is the writer.
         """
-        async with translated(), self._pool.acquire() as connection, connection.transaction():
+        async with translated(), self._pool.acquire(timeout=POOL_SECONDS) as connection, connection.transaction():
             values = (log, old_size, signed.size, signed.root, signed.note, self.fence)
             if await connection.execute(_CHECKPOINT, *values) != "UPDATE 1":
                 raise FencedError(
@@ -98,7 +99,7 @@ class WritingStore:
 
     async def erase(self, log: int, index: int, field: int, by: int) -> bool:
         """Erase one value in the name of the entry `by`; tell whether there was one to erase."""
-        async with translated(), self._pool.acquire() as connection, connection.transaction():
+        async with translated(), self._pool.acquire(timeout=POOL_SECONDS) as connection, connection.transaction():
             await self._check_fence(connection)
             answer: str = await connection.execute(
                 "UPDATE value SET sealed = NULL, erased_by = $4 "
