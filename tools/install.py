@@ -66,7 +66,11 @@ def local_values(images: Mapping[str, str]) -> dict[str, Any]:
     region = {"topology.kubernetes.io/region": "eu-central-1"}
     return {
         "images": {name: images[name] for name in ("operator", "audit", "app", "postgres")},
-        "audit": {"nodeSelector": region, "storage": {"size": "2Gi", "storageClassName": "local-eu-central-1"}},
+        "audit": {
+            "nodeSelector": region,
+            "storage": {"size": "2Gi", "storageClassName": "local-eu-central-1"},
+            "egress": {"namespaces": [{"name": "objectstore", "ports": [7070]}]},
+        },
         "witness": {
             "enabled": True,
             "nodeSelector": region,

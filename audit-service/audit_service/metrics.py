@@ -37,3 +37,15 @@ DAMAGED = Gauge(
     "cloister_audit_damaged_logs",
     "Logs that are not signed any further because what is stored is not what was written.",
 )
+WORM_LAG = Gauge(
+    "cloister_audit_worm_lag_seconds",
+    "Age of the oldest signed entry that the locked copy does not cover, by the Region whose bucket it is in.",
+    ["region"],
+)
+WORM_UNCOPIED = Gauge(
+    "cloister_audit_worm_uncopied_entries", "Signed entries that no checkpoint in the locked copy covers.", ["region"]
+)
+WORM_WITHOUT_STORE = Gauge("cloister_audit_worm_logs_without_store", "Logs whose Region has no bucket for copies.")
+WORM_FAILURES = Counter(
+    "cloister_audit_worm_failures_total", "Rounds in which one log's copy did not come on.", ["region"]
+)

@@ -134,6 +134,36 @@ class Pace(Part):
     waiting_drafts: int = Field(32_768, ge=256, description="Drafts waiting to be committed before 503 is answered.")
 
 
+class WormStore(Part):
+    """A bucket with Object Lock, for the copies of the logs of one Region. Paths may be relative to the file they are in."""
+
+    region: str = Field(min_length=1, description="The Region whose logs are copied here, as a log names it.")
+    endpoint: str = Field(pattern=r"^https://")
+    store_region: str = Field("us-east-1", description="What the store itself calls the place it is in.")
+    bucket: str = Field(min_length=3)
+    access_key_file: Path
+    secret_key_file: Path
+    ca_file: Path | None = None
+
+
+class WormStores(Part):
+    """The buckets there are. `platformRegion` says which of them has the platform's log; the first one when empty."""
+
+    stores: tuple[WormStore, ...] = ()
+    platform_region: str = ""
+
+
+class Worm(WormStores):
+    """The second copy of each log, under Object Lock in its Region's bucket."""
+
+    stores_file: Path | None = Field(
+        None, description="A WormStores file, read anew at each round and used instead of `stores` once it is there."
+    )
+    platform_retention_days: int = Field(3650, ge=1, description="How long the platform log's copy stays locked.")
+    lag_seconds: float = Field(60, gt=0, description="How old an entry may get that is not in the copy yet.")
+    tick_seconds: float = Field(5, gt=0, description="How often it is looked at what is to be copied.")
+
+
 class Settings(Part):
     """The whole. `install` names this installation in every log's origin: `<install>/audit/<log>`."""
 
@@ -144,6 +174,7 @@ class Settings(Part):
     keys: Keys = Keys()
     vault: VaultSigning | None = None
     pace: Pace = Pace()
+    worm: Worm = Worm()
     guard_folder: Path | None = Field(
         None,
         description="On another volume than the database: the last signed checkpoints, so that a database that was set back "

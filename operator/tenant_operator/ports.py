@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from tenant_operator.api.region import RegionSpec
 from tenant_operator.stack.part import Context, External, ExternalKey, Manifest, ObjectKey
 
 
@@ -127,6 +128,19 @@ class Recorder(Protocol):
 
     async def proof(self, log: str, index: int) -> bytes:
         """Return the `.tlog-proof` of an entry, waiting for a checkpoint that covers it."""
+
+
+class CopyBuckets(Protocol):
+    """Buckets of the audit service's copies in the Regions' object stores. Methods raise Retryable or Refused."""
+
+    def ca(self, region: RegionSpec) -> str:
+        """Return the PEM of the store's CA; empty when the Region names none."""
+
+    async def observe(self, region: RegionSpec, wanted: External) -> Mapping[str, Any] | None:
+        """Return what is there in the shape of `wanted.spec`; None when it is seen to be absent."""
+
+    async def ensure(self, region: RegionSpec, wanted: External) -> None:
+        """Create it or bring it to `wanted.spec`."""
 
 
 class Clock(Protocol):

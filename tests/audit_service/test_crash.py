@@ -31,7 +31,7 @@ def outside(tmp_path: Path) -> Iterator[Outside]:
 
 async def _retried(call, *arguments: object, **more: object):
     said = ""
-    for _ in range(400):
+    for _ in range(6000):  # a busy machine takes seconds to start a program, and several crashes may follow one another
         try:
             return await call(*arguments, **more)
         except AuditUnavailable as error:
@@ -48,7 +48,8 @@ async def _write(outside: Outside, pod: str, done: asyncio.Event, receipts: list
             receipts += await _retried(client.append, TENANT_LOG, drafts)
 
 
-async def _crash(outside: Outside, times: int) -> None:
+async def _crash(outside: Outside, times: int, receipts: list[Receipt]) -> None:
+    """Kill again and again: half of the times as soon as it reads again, half of the times once it writes again."""
     chance = random.Random(times)  # noqa: S311  # repeatable, not secret
     for number in range(times):
         await asyncio.sleep(chance.uniform(0.02, 0.4))
@@ -58,8 +59,10 @@ async def _crash(outside: Outside, times: int) -> None:
         else:
             outside.kill()
             outside.start()
-        async with outside.client("watch") as client:
+        async with outside.client(f"watch-{number}") as client:
             await _retried(client.log, TENANT_LOG)
+            if number % 2:
+                receipts += await _retried(client.append, TENANT_LOG, [draft()])
 
 
 async def campaign(outside: Outside, times: int) -> None:
@@ -70,7 +73,7 @@ async def campaign(outside: Outside, times: int) -> None:
         )
         done = asyncio.Event()
         writers = [asyncio.create_task(_write(outside, f"pod-{number}", done, receipts)) for number in range(4)]
-        await _crash(outside, times)
+        await _crash(outside, times, receipts)
         done.set()
         await asyncio.gather(*writers)
         last = (await _retried(client.append, TENANT_LOG, [draft()]))[0].index

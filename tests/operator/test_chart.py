@@ -16,6 +16,7 @@ from tenant_operator.api.kinds import BY_KIND, KINDS
 from tenant_operator.clients.resources import CHILDREN
 from tenant_operator.handlers.bootstrap import witness_secrets
 from tenant_operator.handlers.settings import OperatorConfig
+from tenant_operator.stack import audit_copies
 from tenant_operator.stack.derive import Deriver
 from tests.support.helm import CHART, NEEDED, ROOT, helm, template
 
@@ -267,6 +268,24 @@ def test_the_superusers_password_is_mounted_where_it_is_used_only(plain):
     }
     assert "/var/run/cloister/database-superuser" in paths["migrate"]
     assert "/var/run/cloister/database-superuser" not in paths["audit"]
+
+
+def test_the_audit_service_starts_without_a_store_for_copies_and_reaches_those_that_are_listed():
+    egress = '--set-json=audit.egress={"namespaces":[{"name":"objectstore","ports":[7070]}]}'
+    objects = template("--set=audit.copies.lagSeconds=30", "--set=audit.copies.platformRegion=eu-central-1", egress)
+    (config,) = of(objects, "ConfigMap", "audit")
+    worm = Settings.model_validate_json(config["data"]["config.json"]).worm
+    assert (worm.lag_seconds, worm.platform_region, worm.platform_retention_days) == (30, "eu-central-1", 3650)
+    (audit,) = of(objects, "Deployment", "audit")
+    spec = audit["spec"]["template"]["spec"]
+    (volume,) = [each for each in spec["volumes"] if each["name"] == "worm"]
+    assert volume["secret"] == {"secretName": audit_copies.SECRET, "optional": True, "defaultMode": 0o440}
+    (container,) = spec["containers"]
+    (folder,) = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "worm"]
+    assert str(worm.stores_file) == f"{folder}/{audit_copies.STORES}"
+    (policy,) = of(objects, "NetworkPolicy", "audit")
+    allowed = [(to["namespaceSelector"]["matchLabels"], rule["ports"]) for rule in policy["spec"]["egress"] for to in rule["to"] if "namespaceSelector" in to]  # fmt: skip
+    assert ({"kubernetes.io/metadata.name": "objectstore"}, [{"protocol": "TCP", "port": 7070}]) in allowed
 
 
 def test_both_namespaces_deny_by_default_and_no_policy_selects_everybody(plain):

@@ -6,9 +6,10 @@ from starlette.responses import JSONResponse, Response
 from audit_service.log.batch import BusyError, OtherBodyError, OutOfStepError
 from audit_service.log.guard import ForkError
 from audit_service.metrics import REFUSED
-from audit_service.store.errors import DamagedError, StoreError
+from audit_service.store.errors import DamagedError, StoreError, StoreFullError
 
 _RETRY_AFTER = {"Retry-After": "1"}
+_COME_AGAIN = frozenset({503, 507})
 
 
 class ApiError(Exception):
@@ -32,7 +33,7 @@ def translate(error: Exception) -> ApiError:
         case DamagedError():
             return ApiError(500, str(error))
         case BusyError() | StoreError():
-            return ApiError(503, str(error))
+            return ApiError(507 if isinstance(error, StoreFullError) else 503, str(error))
         case _:
             return ApiError(500, "an error of the audit service; its log says more")
 
@@ -41,5 +42,5 @@ async def handle(_: Request, error: Exception) -> Response:
     """Answer an error (Starlette's exception handler)."""
     said = translate(error)
     REFUSED.labels(status=str(said.status)).inc()
-    headers = _RETRY_AFTER if said.status == 503 else None  # noqa: PLR2004  # HTTP's own number
+    headers = _RETRY_AFTER if said.status in _COME_AGAIN else None
     return JSONResponse({"error": str(said), **said.facts}, said.status, headers)

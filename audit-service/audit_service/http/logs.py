@@ -97,12 +97,23 @@ async def get_log(request: Request) -> Response:
         "size": said.size,
         "root": said.root.hex(),
         "checkpoint": signed.note.decode(),
+        "copy": await _copy(state, log),
     }
     if state.settings.witnesses:
         cosigned = await state.reading.cosigned(log.number)
         facts["witnessed"] = 0 if cosigned is None else from_text(parse(cosigned).text).size
         facts["unwitnessedSeconds"] = round(state.writer.witnesses.unwitnessed_seconds(log.number), 3)
     return JSONResponse(facts)
+
+
+async def _copy(state: State, log: LogRecord) -> dict[str, Any] | None:
+    """Return where the log's copy under Object Lock stands; None when its Region has no store for one."""
+    found = await state.writer.copier.standing(log)
+    if found is None:
+        return None
+    copied = found.copied.isoformat() if found.copied is not None else None
+    lag = round(found.lag_seconds, 3)
+    return {"store": found.store, "region": found.region, "size": found.size, "copied": copied, "lagSeconds": lag}
 
 
 async def _identity(state: State, log: LogRecord) -> dict[str, Any]:

@@ -31,10 +31,12 @@ from audit_service.log.witnessing import Witnesses
 from audit_service.metrics import WRITER
 from audit_service.settings import PLATFORM_LOG, Settings
 from audit_service.store.connect import service_arguments
+from audit_service.store.copies import CopyProgress
 from audit_service.store.errors import DuplicateError, FencedError, StoreError, translated
 from audit_service.store.reading import ReadingStore
 from audit_service.store.records import LogRecord
 from audit_service.store.writing import WritingStore, take_lease
+from audit_service.worm.copier import Copier
 
 _log = logging.getLogger(__name__)
 _RETRY: Final = 0.5
@@ -60,15 +62,17 @@ class Writer:
     ) -> None:
         self._settings, self._pool, self._reading, self._books, self._clock = settings, pool, reading, books, clock
         self._desk: Desk | None = None
+        self._why = "another process is, or none yet"
         self.guard = Guard(settings.guard_folder)
         self.witnesses = Witnesses(settings, reading, books)
+        self.copier = Copier(settings, reading, books, CopyProgress(pool), clock)
         self._creating = asyncio.Lock()
 
     @property
     def desk(self) -> Desk:
         """Return the writer's desk. Raises BusyError when another process is the writer."""
         if self._desk is None:
-            raise BusyError("this process is not the writer")
+            raise BusyError(f"nothing was recorded: this process is not the writer: {self._why}")
         return self._desk
 
     @property
@@ -89,11 +93,14 @@ class Writer:
                 async with self._lease() as (connection, fence):
                     await self.guard.check(self._reading)
                     await self.witnesses.check()
+                    await self.copier.check()
                     await self._write(connection, fence)
             except ForkError as error:
+                self._why = self.guard.refusal = str(error)
                 _log.critical("refusing to write: %s", error)
                 await asyncio.sleep(_REFUSED)
             except (StoreError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                self._why = str(error)
                 _log.warning("not the writer: %s: %s", type(error).__name__, error)
             except Exception:
                 _log.exception("not the writer any more, for a reason nobody thought of; trying again")
@@ -127,6 +134,7 @@ class Writer:
                 tasks.create_task(Stamping(self._reading, writing, self._settings.timestamps).run())
                 rotation = Rotation(self._reading, writing, self._books, desk.own, integrator.signed)
                 tasks.create_task(rotation.run(pace.record_seconds))
+                tasks.create_task(self.copier.run())
                 self._desk = desk
                 WRITER.set(1)
                 _log.info("this process is the writer, fence %d", fence)

@@ -9,6 +9,9 @@ from audit_service.settings import Database, Login, secret
 
 CONNECT_SECONDS: Final = 5.0
 COMMAND_SECONDS: Final = 30.0
+POOL_SECONDS: Final = 10.0
+"""For taking a connection from the pool and for giving it back: without it, a query that is cancelled while its server is
+killed waits for ever for the answer to its cancellation, and a writer that should give up never does."""
 
 # A server whose client has vanished frees that client's lock within half a minute, and no statement waits for ever.
 _SERVER_SETTINGS: Final = {

@@ -11,7 +11,11 @@ class StoreError(Exception):
 
 
 class StoreUnavailableError(StoreError):
-    """PostgreSQL cannot be reached, is out of space or refused; later it may do it."""
+    """PostgreSQL cannot be reached or refused; later it may do it."""
+
+
+class StoreFullError(StoreUnavailableError):
+    """The database's disk is full. It goes on by itself once there is space again."""
 
 
 class FencedError(StoreError):
@@ -34,6 +38,9 @@ async def translated() -> AsyncIterator[None]:
     except asyncpg.UniqueViolationError as error:
         raise DuplicateError(str(error)) from error
     except asyncpg.DiskFullError as error:
-        raise StoreUnavailableError(f"the audit database has no space left: {error}") from error
+        said = (
+            "the audit database has no space left, so nothing was recorded; enlarge its volume and it goes on by itself"
+        )
+        raise StoreFullError(f"{said} ({error})") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise StoreUnavailableError(f"the audit database: {type(error).__name__}: {error}") from error

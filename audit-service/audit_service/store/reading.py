@@ -6,6 +6,7 @@ from typing import Any, Final
 import asyncpg
 
 from audit_contract.tiles import WIDTH, Tile
+from audit_service.store.connect import POOL_SECONDS
 from audit_service.store.errors import DamagedError, translated
 from audit_service.store.records import Generation, LogRecord, Signed, SourceHead, Stamped, Stored, Value
 
@@ -19,8 +20,8 @@ class ReadingStore:
         self._pool = pool
 
     async def _fetch(self, query: str, *values: object) -> list[asyncpg.Record]:
-        async with translated():
-            rows: list[asyncpg.Record] = await self._pool.fetch(query, *values)
+        async with translated(), self._pool.acquire(timeout=POOL_SECONDS) as connection:
+            rows: list[asyncpg.Record] = await connection.fetch(query, *values)
             return rows
 
     async def ping(self) -> None:

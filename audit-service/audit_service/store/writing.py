@@ -5,6 +5,7 @@ from typing import Final
 
 import asyncpg
 
+from audit_service.store.connect import POOL_SECONDS
 from audit_service.store.errors import FencedError, translated
 from audit_service.store.records import Generation, LogRecord, NewLeaf, Signed, SourceHead, Stamped
 
@@ -46,7 +47,7 @@ class WritingStore:
 
         Raises FencedError, DuplicateError (an id is already there) or StoreUnavailableError.
         """
-        async with translated(), self._pool.acquire() as connection, connection.transaction():
+        async with translated(), self._pool.acquire(timeout=POOL_SECONDS) as connection, connection.transaction():
             old, new = ([each[at] for each in growth.values()] for at in (0, 1))
             mine, grown = await connection.fetchrow(_ADVANCE, self.fence, list(growth), old, new)
             if not mine or grown != len(growth):
@@ -66,24 +67,9 @@ class WritingStore:
 
     async def create_log(self, record: LogRecord, signed: Signed, vkeys: Sequence[str]) -> int:
         """Add a log, empty and with its first checkpoint; return its number. Raises DuplicateError when it exists."""
-        async with translated(), self._pool.acquire() as connection, connection.transaction():
+        async with translated(), self._pool.acquire(timeout=POOL_SECONDS) as connection, connection.transaction():
             await self._check_fence(connection)
-            number: int = await connection.fetchval(
-                "INSERT INTO log (name, origin, kind, tenant, namespace, region, retention_days, sealed_key) "
-                "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING number",
-                record.name,
-                record.origin,
-                *record.identity(),
-                record.sealed_key,
-            )
-            await connection.execute("INSERT INTO head VALUES ($1, 0)", number)
-            await connection.execute(
-                "INSERT INTO checkpoint (log, size, root, note) VALUES ($1, $2, $3, $4)",
-                number,
-                signed.size,
-                signed.root,
-                signed.note,
-            )
+            number = await insert_log(connection, record, signed)
             await _insert_generation(connection, number, Generation(0, tuple(vkeys)))
             return number
 
@@ -105,7 +91,7 @@ class WritingStore:
 
         Raises FencedError when another process has done it or is the writer.
         """
-        async with translated(), self._pool.acquire() as connection, connection.transaction():
+        async with translated(), self._pool.acquire(timeout=POOL_SECONDS) as connection, connection.transaction():
             values = (log, old_size, signed.size, signed.root, signed.note, self.fence)
             if await connection.execute(_CHECKPOINT, *values) != "UPDATE 1":
                 raise FencedError(
@@ -147,7 +133,7 @@ class WritingStore:
 
     async def erase(self, log: int, index: int, field: int, by: int) -> bool:
         """Erase one value in the name of the entry `by`; tell whether there was one to erase."""
-        async with translated(), self._pool.acquire() as connection, connection.transaction():
+        async with translated(), self._pool.acquire(timeout=POOL_SECONDS) as connection, connection.transaction():
             await self._check_fence(connection)
             answer: str = await connection.execute(
                 "UPDATE value SET sealed = NULL, erased_by = $4 "
@@ -174,6 +160,27 @@ async def _insert_generation(connection: asyncpg.Connection, log: int, new: Gene
         new.size,
         new.note,
     )
+
+
+async def insert_log(connection: asyncpg.Connection, record: LogRecord, signed: Signed) -> int:
+    """Add a log, empty and with its first checkpoint, in the transaction under way; return its number."""
+    number: int = await connection.fetchval(
+        "INSERT INTO log (name, origin, kind, tenant, namespace, region, retention_days, sealed_key) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING number",
+        record.name,
+        record.origin,
+        *record.identity(),
+        record.sealed_key,
+    )
+    await connection.execute("INSERT INTO head VALUES ($1, 0)", number)
+    await connection.execute(
+        "INSERT INTO checkpoint (log, size, root, note) VALUES ($1, $2, $3, $4)",
+        number,
+        signed.size,
+        signed.root,
+        signed.note,
+    )
+    return number
 
 
 async def take_lease(connection: asyncpg.Connection, holder: str) -> int | None:

@@ -31,6 +31,11 @@
     "admission" (printf "system:serviceaccount:%s:cloister-admission" .Release.Namespace)
     "platformAuditors" (list (printf "system:serviceaccount:%s:platform-auditor" $ns)))
   "keys" $keys
+  "worm" (dict
+    "storesFile" (print $secrets "/audit-worm/stores.json")
+    "platformRegion" .Values.audit.copies.platformRegion
+    "platformRetentionDays" .Values.audit.copies.platformRetentionDays
+    "lagSeconds" .Values.audit.copies.lagSeconds)
   "timestamps" (dict "everySeconds" .Values.audit.timestamps.everySeconds "authorities" $authorities)
   "guardFolder" "/var/lib/cloister/audit-guard"
   "witnesses" (include "cloister.witnesses" . | fromJsonArray)

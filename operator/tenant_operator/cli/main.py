@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from tenant_operator.api.reasons import ConditionType
-from tenant_operator.cli import audit, gaps, holds, logs, offboard, offboard_guide, planning, tenants, waiting
+from tenant_operator.cli import (
+    audit,
+    audit_restore,
+    gaps,
+    holds,
+    logs,
+    offboard,
+    offboard_guide,
+    planning,
+    tenants,
+    waiting,
+)
 from tenant_operator.cli.kube import Kube
 from tenant_operator.cli.problems import EXIT_CODES, Exit, ProblemError
 from tenant_operator.cli.running import OffboardGroup, run
@@ -166,6 +177,21 @@ def audit_gaps(
         as_json=as_json,
     )
     raise typer.Exit(code)
+
+
+@audit_app.command("restore")
+def audit_restore_(
+    ctx: typer.Context,
+    tenant: Annotated[list[str] | None, typer.Argument(help="Tenants, or `platform`.", show_default=False)] = None,
+    *,
+    origin: Annotated[str, typer.Option("--from", help="The Region whose locked copies to read.", show_default=False)],
+    everything: Annotated[bool, typer.Option("--all", help="Every log that has a copy there.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only prove that it could be done; change nothing.")] = False,
+) -> None:
+    """Make audit logs again from their copies under Object Lock, proven against what was signed."""
+    if bool(tenant) == everything:
+        raise typer.BadParameter("name tenants, or say --all")
+    audit_restore.restore(_kube(ctx), origin, tenant or (), check=check)
 
 
 @offboard_app.command("guide", hidden=True)

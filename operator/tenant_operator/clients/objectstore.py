@@ -66,7 +66,7 @@ class ObjectStores:
             case "bucket":
                 return await self._call(ctx, f"read bucket {name}", lambda store: read_bucket(store, name))
             case "bucket-user":
-                return await self._call(ctx, f"read user {name}", lambda store: _read_user(store, wanted))
+                return await self._call(ctx, f"read user {name}", lambda store: read_user(store, wanted))
             case _:
                 raise _unknown(wanted.key)
 
@@ -77,7 +77,7 @@ class ObjectStores:
             case "bucket":
                 await self._call(ctx, f"make bucket {name}", lambda store: write_bucket(store, name))
             case "bucket-user":
-                await self._call(ctx, f"write user {name}", lambda store: _write_user(store, wanted))
+                await self._call(ctx, f"write user {name}", lambda store: write_user_of(store, wanted))
             case _:
                 raise _unknown(wanted.key)
         if seen is None:
@@ -194,7 +194,8 @@ def _as_user(store: Connection, wanted: External) -> Connection:
     return connect(own)
 
 
-def _read_user(store: Connection, wanted: External) -> dict[str, Any] | None:
+def read_user(store: Connection, wanted: External) -> dict[str, Any] | None:
+    """Return a bucket's user in the shape of `wanted.spec`; None when it is not there. Called in a thread."""
     name, spec = wanted.key.name, wanted.spec
     if not user_exists(store, name):
         return None
@@ -208,11 +209,11 @@ def _read_user(store: Connection, wanted: External) -> dict[str, Any] | None:
     }
 
 
-def _write_user(store: Connection, wanted: External) -> None:
-    """Write the user first: a policy may name only users that exist. Then wait until the store lets the user in.
+def write_user_of(store: Connection, wanted: External) -> None:
+    """Write a bucket's user and its policy, the user first: a policy may name only users that exist.
 
     A store may take a moment until a user or a policy that it has accepted is in force; whoever looks at once would see a
-    secret that does not work and write it again.
+    secret that does not work and write it again. So it is waited until the store lets the user in.
     """
     write_user(store, wanted.key.name, wanted.secret["secretKey"])
     write_policy(store, wanted.spec["bucket"], wanted.key.name, wanted.spec["actions"])

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from tenant_operator.api.names import Names
 from tenant_operator.api.reasons import ConditionType, Reason
+from tenant_operator.api.region import ObjectStore, RegionSpec
 from tenant_operator.clients.audit import AuditRecorder
 from tenant_operator.clients.cluster import KubernetesCluster
 from tenant_operator.clients.objectstore import ObjectStores
+from tenant_operator.clients.objectstore_audit import AuditBuckets
 from tenant_operator.clients.objectstore_calls import StoreAccess
 from tenant_operator.clients.postgres import Postgres
 from tenant_operator.clients.vault import Vault
@@ -45,15 +47,25 @@ class Access:
         )
 
     async def _store_access(self, ctx: Context) -> StoreAccess:
-        store = ctx.region.object_store
+        return self._access_of(ctx.region.object_store, ctx.platform.object_store_ca)
+
+    def _access_of(self, store: ObjectStore, ca: str) -> StoreAccess:
         found = self.contexts.home.secret_values(store.credentials_secret)
         if not found or not {"accessKey", "secretKey"} <= set(found):
             where = f"{self.contexts.home.namespace}/{store.credentials_secret}"
-            said = f"Secret {where} with keys accessKey and secretKey does not exist; Region {ctx.spec.region} names it"
+            said = f"Secret {where} with keys accessKey and secretKey does not exist; a Region names it for {store.endpoint}"
             raise Retryable(said, reason=Reason.OBJECT_STORE_REFUSED)
-        return StoreAccess(
-            store.endpoint, store.region, found["accessKey"], found["secretKey"], ctx.platform.object_store_ca
-        )
+        return StoreAccess(store.endpoint, store.region, found["accessKey"], found["secretKey"], ca)
+
+    def audit_buckets(self) -> AuditBuckets:
+        """Return the buckets of the audit service's copies, reached with the Regions' own credentials."""
+        return AuditBuckets(lambda region: self._access_of(region.object_store, self._store_ca(region)), self._store_ca)
+
+    def _store_ca(self, region: RegionSpec) -> str:
+        try:
+            return self.contexts.ca(region.object_store.ca_bundle)
+        except NotReadyError as error:
+            raise Retryable(error.finding.message, reason=error.finding.reason) from error
 
     def hands_off(self, tenant: str, record: Manifest | None) -> Finding | None:  # noqa: ARG002 - the record names it
         """Tell whether an offboarding has taken the tenant over."""

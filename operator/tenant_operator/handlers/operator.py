@@ -19,6 +19,7 @@ from tenant_operator.handlers import bootstrap, metrics
 from tenant_operator.handlers.admission_watch import AdmissionWatch
 from tenant_operator.offboarding.offboarder import Offboarder
 from tenant_operator.ports import Planned
+from tenant_operator.reconcile.audit_copies import AuditCopies
 from tenant_operator.reconcile.queue import Priority, WorkQueue
 from tenant_operator.reconcile.reconciler import Reconciler
 from tenant_operator.stack import stamp
@@ -43,6 +44,7 @@ class Operator:
     offboarder: Offboarder
     derive: Deriver
     begun: Planned
+    copies: AuditCopies
     admission: AdmissionWatch | None = None
     watches: Watches | None = None
     home_watches: list[Watch] = field(default_factory=list)
@@ -62,6 +64,7 @@ class Operator:
 
     def home_changed(self, manifest: Manifest | None) -> None:
         """Look again when a bind secret or a CA in the operator's own namespace changed."""
+        self.copies.wake()
         tenant = ((manifest or {}).get("metadata", {}).get("labels") or {}).get(LABEL_TENANT)
         if tenant:
             self.queue.add(tenant, Priority.EDIT)
@@ -80,6 +83,7 @@ class Operator:
             case "Tenant" | "TenantRecord":
                 self.queue.add(name, Priority.EDIT)
             case "Region" | "TenantClass":
+                self.copies.wake()
                 self._look_at_all(Priority.RESYNC)
             case "TenantOffboarding":
                 self.offboardings.add(name, Priority.EDIT)
@@ -115,7 +119,7 @@ class Operator:
         for item in self.cluster.list("TenantOffboarding"):
             self.offboardings.add(item["metadata"]["name"], Priority.RESYNC)
         self._spawn(*(self.queue.work(self._reconcile) for _ in range(self.workers)))
-        self._spawn(self.offboardings.work(self._offboard))
+        self._spawn(self.offboardings.work(self._offboard), self.copies.run())
         if self.admission:
             self._spawn(self.admission.run())
         _log.info("started: %d tenants known, %d objects watched", len(names), len(self.cluster.store))

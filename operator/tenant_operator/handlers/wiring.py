@@ -13,6 +13,7 @@ from tenant_operator.handlers.access import Access
 from tenant_operator.handlers.operator import Operator
 from tenant_operator.handlers.settings import OperatorConfig, Pod
 from tenant_operator.ports import Planned
+from tenant_operator.reconcile.audit_copies import AuditCopies
 from tenant_operator.reconcile.contexts import Contexts, Home
 from tenant_operator.reconcile.execute import Executor
 from tenant_operator.reconcile.gather import Gatherer
@@ -74,6 +75,7 @@ async def build(config: OperatorConfig, pod: Pod) -> Operator:
         offboarder=access.offboarder(),
         derive=derive,
         begun=begun,
+        copies=AuditCopies(cluster, access.audit_buckets(), recorder, derive, config.audit_namespace),
     )
     if config.admission:
         reconciler.serving.deletions = True

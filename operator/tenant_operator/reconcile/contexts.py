@@ -97,8 +97,8 @@ class Contexts:
             klass=klass,
             platform=replace(
                 self.platform,
-                vault_ca=self._ca(region.vault.ca_bundle),
-                object_store_ca=self._ca(region.object_store.ca_bundle),
+                vault_ca=self.ca(region.vault.ca_bundle),
+                object_store_ca=self.ca(region.object_store.ca_bundle),
             ),
             derive=self.derive,
             now=self.clock.now(),
@@ -124,7 +124,8 @@ class Contexts:
             raise NotReadyError(wrong)
         return TenantClassSpec.model_validate((found or {})["spec"])
 
-    def _ca(self, reference: object) -> str:
+    def ca(self, reference: object) -> str:
+        """Return the PEM that a Region's CA bundle names, empty when it names none."""
         name, key = getattr(reference, "name", None), getattr(reference, "key", None)
         if not name or not key:
             return ""
