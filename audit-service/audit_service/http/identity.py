@@ -27,12 +27,18 @@ _PREFIX: Final = "system:serviceaccount:"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A service account, and the pod its token is bound to ("" for one that is bound to none)."""
+    """A service account, the pod its token is bound to ("" for one that is bound to none), and the token's id and end.
+
+    The id is the token's `jti`. The API server's own audit log has it as `issued-credential-id` beside the person who asked
+    for the token, so an act done with it leads back to a person. `expires` is in seconds since the epoch.
+    """
 
     subject: str
     namespace: str
     account: str
     pod: str
+    token: str = ""
+    expires: float = 0.0
 
 
 class TokenChecker:
@@ -114,4 +120,4 @@ def _caller(claims: dict[str, Any]) -> Caller:
         raise ApiError(401, "the token is not a service account's")
     bound = claims.get("kubernetes.io")
     pod = bound.get("pod", {}).get("uid", "") if isinstance(bound, dict) else ""
-    return Caller(subject, namespace, account, str(pod))
+    return Caller(subject, namespace, account, str(pod), str(claims.get("jti", "")), float(claims["exp"]))

@@ -1,6 +1,7 @@
 """Checkpoints, tiles and proofs: what outside tools of C2SP and RFC 6962 ask a log for."""
 
 import base64
+import gzip
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -12,10 +13,11 @@ from audit_contract.merkle import ProofError, consistency_ranges, inclusion_rang
 from audit_contract.proof import InclusionProof
 from audit_contract.tiles import WIDTH, Tile, TileError, bundle_entries, parse_name, reader, tile_for, width_at
 from audit_service.http.errors import ApiError
-from audit_service.http.logs import readable_log
+from audit_service.http.logs import read_log, readable_log
 from audit_service.http.state import State
 from audit_service.store.errors import DamagedError
 from audit_service.store.reading import ReadingStore
+from audit_service.store.records import Signed
 
 _WHOLE: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 _FOR_EVER: Final = {"Cache-Control": "private, max-age=31536000, immutable"}
@@ -44,7 +46,8 @@ async def get_checkpoint(request: Request) -> Response:
 async def get_tile(request: Request) -> Response:
     """Return a tile of hashes, or an entry bundle (`tile/entries/…`), of the tree that is signed."""
     state: State = request.app.state.service
-    log = await readable_log(request)
+    entries = request.path_params["path"].startswith("entries/")
+    log = await (read_log(request, "entries") if entries else readable_log(request))
     kind, _, rest = request.path_params["path"].partition("/")
     try:
         index, width = parse_name(rest)
@@ -57,11 +60,20 @@ async def get_tile(request: Request) -> Response:
     if kind == "entries":
         start = index * WIDTH
         stored = await state.reading.leaves(log.number, start, start + width)
-        return Response(bundle_entries(each.data for each in stored), media_type=_BYTES, headers=_FOR_EVER)
+        return _compressed(request, bundle_entries(each.data for each in stored))
     data = await state.reading.tile(log.number, Tile(level, index, width))
     if data is None:
         raise DamagedError(f"the store has not the tile {request.path_params['path']}")
     return Response(data, media_type=_BYTES, headers=_FOR_EVER)
+
+
+def _compressed(request: Request, data: bytes) -> Response:
+    """Return an entry bundle, compressed for whoever takes gzip, as tlog-tiles would have it; the same bytes each time."""
+    headers = {**_FOR_EVER, "Vary": "Accept-Encoding, Authorization"}
+    accepted = {part.partition(";")[0].strip() for part in request.headers.get("accept-encoding", "").split(",")}
+    if "gzip" in accepted:
+        data, headers = gzip.compress(data, mtime=0), {**headers, "Content-Encoding": "gzip"}
+    return Response(data, media_type=_BYTES, headers=headers)
 
 
 def _level(text: str) -> int:
@@ -82,7 +94,7 @@ async def get_proof(request: Request) -> Response:
     except ProofError as error:
         raise ApiError(404, str(error)) from error
     if "size" in request.query_params:
-        return PlainTextResponse(_lines(path))
+        return PlainTextResponse(_lines(path), headers=_FOR_EVER)
     return PlainTextResponse(InclusionProof(index, tuple(path), signed.note).encode(), headers=_NO_CACHE)
 
 
@@ -97,7 +109,8 @@ async def get_consistency(request: Request) -> Response:
         path = await prove(state.reading, log.number, new, consistency_ranges(old, new))
     except ProofError as error:
         raise ApiError(400, str(error)) from error
-    return PlainTextResponse(_lines(path))
+    fixed = "to" in request.query_params
+    return PlainTextResponse(_lines(path), headers=_FOR_EVER if fixed else _NO_CACHE)
 
 
 def _check_size(size: int, signed: int) -> None:
@@ -117,3 +130,17 @@ async def prove(reading: ReadingStore, log: int, size: int, ranges: Sequence[tup
         return [range_hash(begin, end, read) for begin, end in ranges]
     except TileError as error:
         raise DamagedError(str(error)) from error
+
+
+async def proofs_of(reading: ReadingStore, log: int, signed: Signed, indices: Sequence[int]) -> list[bytes]:
+    """Return the `.tlog-proof` of each entry under one checkpoint, reading every tile once."""
+    ranges = [inclusion_ranges(index, signed.size) for index in indices]
+    wanted = {
+        tile_for(*node, signed.size) for each in ranges for begin, end in each for node in perfect_nodes(begin, end)
+    }
+    read = reader(await reading.tiles(log, wanted), signed.size)
+    try:
+        paths = [tuple(range_hash(begin, end, read) for begin, end in each) for each in ranges]
+    except TileError as error:
+        raise DamagedError(str(error)) from error
+    return [InclusionProof(index, path, signed.note).encode() for index, path in zip(indices, paths, strict=True)]

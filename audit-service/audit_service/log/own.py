@@ -1,5 +1,6 @@
 """The service's own entries: what it did itself, in the same logs under the same rules, numbered by itself."""
 
+from audit_contract import zipapp
 from audit_contract.actions import SERVICE_SOURCE, Action
 from audit_contract.entry import Actor, Draft, ObjectRef, Reason
 from audit_service.keyring import Keyring
@@ -40,7 +41,7 @@ def log_created(log: LogRecord, keyring: Keyring) -> Draft:
         action=Action.SELF_LOG_CREATE,
         object=ObjectRef(type="Log", id=log.origin),
         result="ok",
-        system={**facts, **key_facts(log.origin, keyring)},
+        system={**facts, **key_facts(log.origin, keyring), **verifier_fact()},
     )
 
 
@@ -52,6 +53,22 @@ def key_facts(origin: str, keyring: Keyring) -> dict[str, str]:
         name: verifier.vkey if name == "ed25519" else f"{verifier.name}+{verifier.key_id.hex()}"
         for name, verifier in found.items()
     }
+
+
+def verifier_fact() -> dict[str, str]:
+    """Return which offline verifier this build ships: a stranger compares the file at hand with what the log says of it."""
+    return {"verifier": f"sha256:{zipapp.program().sha256}"}
+
+
+def log_read(log: LogRecord, reader: Actor, how: str) -> Draft:
+    """Return the entry of a log's having been read: by whom and how (`export`, `entries` or `page`)."""
+    return Draft(
+        actor=reader,
+        action=Action.LOG_READ,
+        object=ObjectRef(type="Log", id=log.origin, name=log.name),
+        result="ok",
+        system={"how": how},
+    )
 
 
 def checkpoint_recorded(log: str, origin: str, signed: Signed) -> Draft:
@@ -72,5 +89,5 @@ def writer_started(holder: str, fence: int, version: str) -> Draft:
         object=ObjectRef(type="Writer", id=holder, version=str(fence)),
         reason=Reason(code="Started"),
         result="ok",
-        system={"version": version},
+        system={"version": version, **verifier_fact()},
     )
