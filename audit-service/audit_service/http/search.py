@@ -54,10 +54,11 @@ def parse(query: QueryParams) -> Search:
         raise ApiError(400, f"{min(unknown)}: not something to ask for here")
     begin = query.get("from")
     start = query.get("start")
+    named = "start"
     if begin is not None and "T" not in begin.upper() and " " not in begin:
         if start is not None:
             raise ApiError(400, "from: with `start` it is a time, as RFC 3339 has it")
-        begin, start = None, begin
+        begin, start, named = None, begin, "from"
     limit = _whole("limit", query.get("limit", str(_PAGE)))
     if not 1 <= limit <= MAX_PAGE:
         raise ApiError(400, f"limit: 1 to {MAX_PAGE}")
@@ -67,20 +68,22 @@ def parse(query: QueryParams) -> Search:
     if clock not in {"event", "received"}:
         raise ApiError(400, "time: event (when it happened, says the source) or received (when it came in)")
     filters = {_EQUAL[key]: query[key] for key in _EQUAL if key in query}
+    for key in _EQUAL:
+        if "\0" in query.get(key, ""):
+            raise ApiError(400, f"{key}: no text here has a NUL character")
     since = _time("from" if begin is not None else "since", begin if begin is not None else query.get("since"))
     until = _time("to" if "to" in query else "until", query.get("to", query.get("until")))
     if clock == "event":
         filters |= {key: value for key, value in (("since", since), ("until", until)) if value}
     received = (since, until) if clock == "received" else ("", "")
     size = None if "size" not in query else _whole("size", query["size"])
-    return Search(
-        filters, received, None if start is None else _whole("start", start, "from"), limit, order == "newest", size
-    )
+    return Search(filters, received, None if start is None else _whole(named, start), limit, order == "newest", size)
 
 
-def _whole(name: str, text: str, other: str = "") -> int:
+def _whole(name: str, text: str) -> int:
     if not _WHOLE.fullmatch(text):
-        raise ApiError(400, f"{other or name}: a whole number is needed" + (", or an RFC 3339 time" if other else ""))
+        other = ", or an RFC 3339 time" if name == "from" else ""
+        raise ApiError(400, f"{name}: a whole number is needed{other}")
     return int(text)
 
 
@@ -105,7 +108,7 @@ async def find(reading: ReadingStore, log: int, wanted: Search, signed: int) -> 
     low = await first_received(reading, log, since, size) if since else 0
     high = await first_received(reading, log, until, size) if until else size
     if wanted.start is not None:
-        low, high = (low, min(high, wanted.start + 1)) if wanted.newest else (max(low, wanted.start), high)
+        low, high = (low, min(high, wanted.start + 1)) if wanted.newest else (max(low, min(wanted.start, high)), high)
     if wanted.filters:
         # One more than fits tells whether there is a next page without counting.
         found = await reading.find(log, low, wanted.limit + 1, wanted.filters, high, newest=wanted.newest)
