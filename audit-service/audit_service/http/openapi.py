@@ -44,7 +44,6 @@ _TILES: Final = operation(
     [LOG, _TILE],
     {200: answer("The tile; never changes", BINARY), 404: answer("The signed tree has no such tile")},
 )
-_PROBE: Final = {"security": ANYONE}
 
 _PATHS: Final[dict[str, dict[str, dict[str, Any]]]] = {
     "/v1/logs": {"get": operation("Every log the caller may read", [], {200: LOGS_ANSWER})},
@@ -120,19 +119,19 @@ _PATHS: Final[dict[str, dict[str, dict[str, Any]]]] = {
         )
     },
     "/cloister-verify.pyz": {
-        "get": operation("The offline verifier of this build", [], {200: answer("A zipapp", BINARY)}, **_PROBE)
+        "get": operation("The offline verifier of this build", [], {200: answer("A zipapp", BINARY)}, security=ANYONE)
     },
-    "/openapi.json": {"get": operation("This document", [], {200: answer("OpenAPI 3.1")}, **_PROBE)},
-    "/healthz": {"get": operation("The process answers", [], {200: answer("ok", PLAIN)}, **_PROBE)},
+    "/openapi.json": {"get": operation("This document", [], {200: answer("OpenAPI 3.1")}, security=ANYONE)},
+    "/healthz": {"get": operation("The process answers", [], {200: answer("ok", PLAIN)}, security=ANYONE)},
     "/readyz": {
         "get": operation(
             "Entries can be recorded",
             [],
             {200: answer("Each check"), 503: answer("Each check, one of which says why not")},
-            **_PROBE,
+            security=ANYONE,
         )
     },
-    "/metrics": {"get": operation("Metrics for Prometheus", [], {200: answer("Metrics", PLAIN)}, **_PROBE)},
+    "/metrics": {"get": operation("Metrics for Prometheus", [], {200: answer("Metrics", PLAIN)}, security=ANYONE)},
 }
 
 
@@ -145,22 +144,27 @@ def _page(
 
 
 _PAGES: Final[dict[str, dict[str, dict[str, Any]]]] = {
-    "/": {"get": operation("To the inspector's pages", [], {303: answer("To /inspect")}, **_PROBE)},
+    "/": {"get": operation("To the inspector's pages", [], {303: answer("To /inspect")}, security=ANYONE)},
     "/inspect": {
-        "get": operation("Inspector's page: sign in, or choose a log", [], {200: answer("A page", HTML)}, **_PROBE)
+        "get": operation(
+            "Inspector's page: sign in, or choose a log", [], {200: answer("A page", HTML)}, security=ANYONE
+        )
     },
     "/inspect/sign-in": {
         "post": operation(
             "Exchange a token for a session",
             [],
             {303: answer("Signed in"), 401: answer("Not believed", HTML)},
-            **_PROBE,
+            security=ANYONE,
         )
     },
     "/inspect/sign-out": _page("end the session", method="post"),
     "/inspect/static/{name}": {
         "get": operation(
-            "A style sheet or a picture", [path_text("name", "The file.")], {200: answer("The file", BINARY)}, **_PROBE
+            "A style sheet or a picture",
+            [path_text("name", "The file.")],
+            {200: answer("The file", BINARY)},
+            security=ANYONE,
         )
     },
     "/inspect/{log}": _page("a log's entries, newest first", LOG, *SEARCH),

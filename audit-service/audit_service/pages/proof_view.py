@@ -59,7 +59,8 @@ async def explain(state: State, log: LogRecord, stored: Stored, signed: Signed) 
         node = node_hash(other, node) if on_left else node_hash(node, other)
         steps.append(Step(other.hex(), begin, end - 1, on_left, node.hex()))
     keys = [parse_vkey(vkey) for vkey in state.books.keyring.vkeys(log.origin)]
-    problem, signers = "", ()
+    problem = ""
+    signers: tuple[Signer, ...] = ()
     try:
         opened = open_checkpoint(signed.note, log.origin, keys)
         signers = _signers(opened)
