@@ -11,6 +11,7 @@ _COMMON: Final = {
     400: "A parameter is wrong; it is named",
     401: "The token is missing or not believed",
     403: "Not entitled",
+    404: "There is no such log, or not that in it",
     422: "A field of the body is wrong; it is named",
     503: "Come again: nothing was recorded",
 }
