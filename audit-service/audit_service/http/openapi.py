@@ -25,6 +25,7 @@ from audit_service.http.openapi_parts import (
     answer,
     body,
     number,
+    onward,
     operation,
     path_text,
     query,
@@ -135,26 +136,41 @@ _PATHS: Final[dict[str, dict[str, dict[str, Any]]]] = {
 }
 
 
+_NOT_HERE: Final = answer("There is no such page, or it is not theirs to read", HTML)
+
+
 def _page(
     summary: str, *parameters: dict[str, Any], media: str = HTML, method: str = "get"
 ) -> dict[str, dict[str, Any]]:
-    answers = {200: answer(summary, media)} if method == "get" else {}
-    answers |= {303: answer("To the sign-in form, or to where one belongs")}
+    answers = {200: answer(summary, media), 404: _NOT_HERE} if method == "get" else {}
+    answers |= {
+        303: onward("To the sign-in form, or to where one belongs"),
+        400: answer("A question or a form is wrong", HTML),
+    }
     return {method: operation(f"Inspector's page: {summary}", list(parameters), answers, security=[{"session": []}])}
 
 
 _PAGES: Final[dict[str, dict[str, dict[str, Any]]]] = {
-    "/": {"get": operation("To the inspector's pages", [], {303: answer("To /inspect")}, security=ANYONE)},
+    "/": {"get": operation("To the inspector's pages", [], {303: onward("To /inspect")}, security=ANYONE)},
     "/inspect": {
         "get": operation(
-            "Inspector's page: sign in, or choose a log", [], {200: answer("A page", HTML)}, security=ANYONE
+            "Inspector's page: sign in, or choose a log",
+            [query("next", "Where to go then: a path of these pages.")],
+            {200: answer("A page", HTML), 303: onward("To the only log one may read")},
+            security=ANYONE,
         )
     },
     "/inspect/sign-in": {
         "post": operation(
             "Exchange a token for a session",
             [],
-            {303: answer("Signed in"), 401: answer("Not believed", HTML)},
+            {
+                303: onward("Signed in"),
+                400: answer("The form came from elsewhere", HTML),
+                401: answer("The token is not believed", HTML),
+                403: answer("The token is no auditor's", HTML),
+                413: answer("The form is too long", HTML),
+            },
             security=ANYONE,
         )
     },
@@ -163,7 +179,7 @@ _PAGES: Final[dict[str, dict[str, dict[str, Any]]]] = {
         "get": operation(
             "A style sheet or a picture",
             [path_text("name", "The file.")],
-            {200: answer("The file", BINARY)},
+            {200: answer("The file", BINARY), 404: _NOT_HERE},
             security=ANYONE,
         )
     },

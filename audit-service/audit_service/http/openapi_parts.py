@@ -23,6 +23,11 @@ def answer(text: str, media: str = "application/json", schema: dict[str, Any] | 
     return {"description": text, "content": {media: {"schema": schema or kinds.get(media, {"type": "string"})}}}
 
 
+def onward(text: str) -> dict[str, Any]:
+    """Return the description of an answer that only leads elsewhere."""
+    return {"description": text, "headers": {"Location": {"schema": {"type": "string"}}}}
+
+
 def operation(
     summary: str,
     parameters: list[dict[str, Any]],
