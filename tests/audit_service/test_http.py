@@ -48,6 +48,23 @@ async def test_whoever_waits_for_the_checkpoint_gets_each_entrys_proof_with_its_
         assert (await client.log(log))["durable"] == 42
 
 
+async def test_the_client_brings_proofs_along_when_asked_also_when_its_numbering_was_behind(service: Service) -> None:
+    async with service.client() as client, service.client() as behind:
+        log = await service.tenant_log(client)
+        sent = draft()
+        plain = await client.append(log, [sent])
+        proven = await behind.append(log, [sent, draft()], prove=True)
+        assert (plain[0].proof, proven[0].index) == ("", plain[0].index)
+        facts = await client.log(log)
+        keys = [parse_vkey(text) for text in facts["keys"]]
+        async with service.http() as http:
+            leaves = split_entries((await http.get(f"/v1/logs/{log}/tile/entries/000.p/3")).content)
+        for receipt in proven:
+            assert (
+                verify_proof(receipt.proof.encode(), leaves[receipt.index], facts["origin"], keys)[0] == receipt.index
+            )
+
+
 async def test_when_no_checkpoint_comes_in_time_the_entry_is_durable_and_the_answer_says_so(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

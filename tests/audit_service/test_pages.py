@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -136,6 +137,9 @@ async def test_no_foreign_sites_form_signs_anybody_in_or_out(service: Service) -
         for headers in (
             {"Origin": "https://evil.example"},
             {"Origin": "null"},
+            {"Origin": "http://audit"},
+            {"Origin": "https://audit.evil.example"},
+            {"Origin": "https://audit:444"},
             {"Origin": ""},
             {"Origin": SITE, "Sec-Fetch-Site": "cross-site"},
             {"Origin": SITE, "Sec-Fetch-Site": "same-site"},
@@ -298,6 +302,35 @@ async def test_wrong_times_and_entries_that_are_not_there_are_told_kindly(servic
         assert (bad.status_code, "not a date and a time" in bad.text) == (400, True)
         for index in ("99", "-1", "x", "9" * 40, "1e3", "٣"):
             assert (await http.get(f"/inspect/{TENANT_LOG}/entries/{index}")).status_code == 404, index
+
+
+async def test_a_value_that_was_put_in_another_place_is_told_on_the_page_and_not_shown(service: Service) -> None:
+    async with service.client() as client, browser(service) as http:
+        log = await service.tenant_log(client)
+        await client.append(log, [draft(change=[Change(path="/x", old="one", new="two")])])
+        await service.signed(log, 2)
+        await sign_in(service, http)
+        original = service.state.reading.values
+
+        async def exchanged(number: int, begin: int, end: int):
+            first, second = await original(number, begin, end)
+            return [replace(first, sealed=second.sealed), second]
+
+        service.state.reading.values = exchanged
+        answer = await http.get(f"/inspect/{log}/entries/1")
+        service.state.reading.values = original
+        assert (answer.status_code, answer.headers["content-type"]) == (500, "text/html; charset=utf-8")
+        assert "cannot be shown" in answer.text
+        assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_no_token_stays_in_the_services_memory(service: Service) -> None:
+    await two_logs(service)
+    async with browser(service) as http:
+        token = service.cluster.token(AUDITOR, pod="")
+        await http.post("/inspect/sign-in", data={"token": token})
+        held = [service.state.tokens.__dict__, service.state.sessions.__dict__, service.state.reads.__dict__]
+        assert token not in repr(held)
 
 
 def test_every_action_has_its_meaning_in_words() -> None:

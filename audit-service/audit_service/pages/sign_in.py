@@ -94,7 +94,7 @@ def _check_origin(request: Request) -> None:
     """Refuse a form that another site sent, or that does not say where it comes from. Raises ApiError 400."""
     origin = request.headers.get("origin", "")
     fetched = request.headers.get("sec-fetch-site", "same-origin")
-    if urlsplit(origin).netloc != request.headers.get("host", "") or not origin or fetched != "same-origin":
+    if origin != f"{request.url.scheme}://{request.headers.get('host', '')}" or fetched != "same-origin":
         raise ApiError(400, "this form was not sent from these pages; open them anew and try again")
 
 

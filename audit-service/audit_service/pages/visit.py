@@ -1,6 +1,7 @@
 """One request for a page: who is signed in, which log it is about, and errors told on a page instead of in JSON."""
 
 import functools
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -12,11 +13,13 @@ from audit_service.http.errors import ApiError, translate
 from audit_service.http.logs import log_for
 from audit_service.http.state import State
 from audit_service.log.batch import SequenceError
+from audit_service.log.sealing import UnsealError
 from audit_service.pages.render import STRICT, page
 from audit_service.pages.sessions import COOKIE, Session
 from audit_service.store.errors import StoreError
 from audit_service.store.records import LogRecord
 
+_log = logging.getLogger(__name__)
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -45,6 +48,9 @@ def on_page(handler: Handler) -> Handler:
             return await handler(request)
         except (ApiError, SequenceError, StoreError) as error:
             return problem(request, translate(error))
+        except UnsealError as error:
+            _log.exception("a value cannot be shown")
+            return problem(request, ApiError(500, f"A value of this page cannot be shown: {error}"))
 
     return told
 
