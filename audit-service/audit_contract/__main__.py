@@ -2,14 +2,15 @@
 
 Also `python -m audit_contract`, and one file made by `audit_contract.zipapp` that needs Python and `cryptography` only.
 Exit codes: 0 ok, 1 tampered, 2 incomplete, 3 not signed as asked, 4 bad input, 5 times run backwards or a
-time-stamp is bad.
+time-stamp is bad. With `--json` every line is one JSON object, the last one the report; without it a table, in
+which nothing that a log's sources wrote can steer a terminal.
 """
 
 import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from audit_contract import bundle as bundles
 from audit_contract.checkpoint import from_text, open_checkpoint
@@ -25,6 +26,14 @@ from audit_contract.verify import verify_bundle
 _SHOWN = 20
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong arguments are bad input like any other: 2, argparse's own answer, means incomplete here."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(Exit.BAD_INPUT, f"{self.prog}: {message}\n")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code."""
     chosen = _parser().parse_args(arguments)
@@ -34,16 +43,26 @@ def main(arguments: list[str] | None = None) -> int:
         report = _failed(Exit.POLICY, error)
     except (SignatureError, ProofError, LeafError) as error:
         report = _failed(Exit.TAMPERED, error)
-    except (OSError, NoteError, TileError, bundles.BundleError) as error:
+    except (OSError, NoteError, TileError, bundles.BundleError, UnicodeDecodeError) as error:
         report = _failed(Exit.BAD_INPUT, error)
-    lines = json.dumps(report.as_json(), ensure_ascii=False) if chosen.json else _table(report)
-    sys.stdout.write(f"{lines}\n")
+    _say(json.dumps(report.as_json()) if chosen.json else _table(report))
     return int(report.code)
 
 
+def _say(line: str) -> None:
+    """Write a line, in whatever encoding the terminal has."""
+    encoding = sys.stdout.encoding or "ascii"
+    sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def _plain(text: str) -> str:
+    """Return text with everything escaped that is not to be seen: a name in a log must not move a cursor or hide a line."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cloister-verify", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser = _Parser(prog="cloister-verify", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="JSON lines instead of a table")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (
         ("bundle", "everything: entries, proofs, signatures, sources, values"),
@@ -131,16 +150,18 @@ def _timeline(chosen: argparse.Namespace) -> Report:
     report = _bundle(chosen)
     if report.code not in {Exit.BAD_INPUT, Exit.TAMPERED}:
         for index, entry in enumerate(_entries(bundles.read(chosen.bundle.read_bytes()))):
-            sys.stdout.write(_line(index, read_leaf(entry).data, as_json=chosen.json) + "\n")
+            _say(_line(index, read_leaf(entry).data, as_json=chosen.json))
     return report
 
 
 def _line(index: int, data: dict[str, Any], *, as_json: bool) -> str:
     if as_json:
-        return json.dumps({"index": index, "entry": data}, ensure_ascii=False)
+        return json.dumps({"index": index, "entry": data})
     who = data["actor"].get("name") or data["actor"]["sub"]
     what = f"{data['object']['type']}/{data['object']['id']}"
-    return f"{index:>7} {data['t']['event']} {who:<24} {data['action']:<32} {data['phase']:<8} {data.get('result', ''):<7} {what}"
+    result = str(data.get("result", ""))
+    line = f"{index:>7} {data['t']['event']} {who:<24} {data['action']:<32} {data['phase']:<8} {result:<7} {what}"
+    return _plain(line)
 
 
 def _entry(chosen: argparse.Namespace) -> Report:
@@ -188,9 +209,10 @@ def _table(report: Report) -> str:
         ("stamped", _stamped(report)),
         ("keys", "given by you" if report.trusted else "taken from the bundle itself: it agrees with itself, no more"),
         ("open intents", str(len(report.open_intents))),
+        ("first bad", "" if report.first_bad is None else f"entry {report.first_bad}"),
     ]
-    shown = [f"{name:<13} {value}" for name, value in rows if value]
-    shown += [f"{problem.kind.name.lower():<13} {problem.text}" for problem in report.problems[:_SHOWN]]
+    shown = [f"{name:<13} {_plain(value)}" for name, value in rows if value]
+    shown += [f"{problem.kind.name.lower():<13} {_plain(problem.text)}" for problem in report.problems[:_SHOWN]]
     if len(report.problems) > _SHOWN:
         shown.append(f"{'':<13} and {len(report.problems) - _SHOWN} more")
     return "\n".join(shown)

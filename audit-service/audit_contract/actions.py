@@ -151,7 +151,7 @@ class Action(StrEnum):
     VALUE_ERASE = "audit:value:erase"  # a value beside an entry was erased, by whom and why
     CHECKPOINT_RECORD = "audit:checkpoint:record"  # another log's checkpoint, in the platform's log
     WRITER_START = "audit:writer:start"  # a process became this installation's one writer
-    LOG_READ = "audit:log:read"  # a log was exported
+    LOG_READ = "audit:log:read"  # a log was exported, or an auditor began to read it, with which token
 
 
 SERVICE_SOURCE: Final = "audit"

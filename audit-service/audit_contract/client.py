@@ -46,11 +46,12 @@ class AuditConflict(AuditError):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Where an entry is: durable from now on. `leaf_hash` in hex."""
+    """Where an entry is: durable from now on. `leaf_hash` in hex; `proof` is its `.tlog-proof`, "" when none was waited for."""
 
     id: str
     index: int
     leaf_hash: str
+    proof: str = ""
 
 
 class _Counter:
@@ -104,22 +105,24 @@ class AuditClient:
         }  # fmt: skip
         await self._call("PUT", f"/v1/logs/{log}", json=body)
 
-    async def append(self, log: str, drafts: Sequence[Draft]) -> list[Receipt]:
+    async def append(self, log: str, drafts: Sequence[Draft], *, prove: bool = False) -> list[Receipt]:
         """Record drafts in order; they are durable, all of them, when this returns.
 
+        With `prove` it returns when a signed checkpoint covers them and the receipts carry their proofs; without, if the service
+        had none in time: the entries are recorded all the same.
         Raises AuditUnavailable (send the same drafts again), AuditRefused or AuditConflict. More than 256 drafts go in
         several requests, and an error then leaves those before it recorded; the same call again completes it.
         """
         receipts: list[Receipt] = []
         for at in range(0, len(drafts), MAX_BATCH):
-            receipts += await self._append(log, drafts[at : at + MAX_BATCH])
+            receipts += await self._append(log, drafts[at : at + MAX_BATCH], prove=prove)
         return receipts
 
-    async def _append(self, log: str, drafts: Sequence[Draft]) -> list[Receipt]:
+    async def _append(self, log: str, drafts: Sequence[Draft], *, prove: bool) -> list[Receipt]:
         counter = self._counters[log]
         async with counter.lock:
             try:
-                answer = await self._send(log, drafts, counter.next)
+                answer = await self._send(log, drafts, counter.next, prove=prove)
             except _OutOfStepError as step:
                 if step.expected < counter.next:
                     raise AuditConflict(
@@ -127,12 +130,22 @@ class AuditClient:
                         "the log was set back"
                     ) from step
                 counter.next = step.expected  # an answer was lost, or this process goes on for one before it
-                answer = await self._send(log, drafts, counter.next, step.recorded, last=True)
+                answer = await self._send(log, drafts, counter.next, step.recorded, last=True, prove=prove)
             counter.next = max(counter.next, answer["next"])
-            return [Receipt(each["id"], each["index"], each["leafHash"]) for each in answer["entries"]]
+            return [
+                Receipt(each["id"], each["index"], each["leafHash"], each.get("proof", ""))
+                for each in answer["entries"]
+            ]
 
     async def _send(
-        self, log: str, drafts: Sequence[Draft], start: int, recorded: Container[str] = (), *, last: bool = False
+        self,
+        log: str,
+        drafts: Sequence[Draft],
+        start: int,
+        recorded: Container[str] = (),
+        *,
+        last: bool = False,
+        prove: bool = False,
     ) -> dict[str, Any]:
         """Send drafts numbered from `start`; those already recorded keep their old number, so they take none here."""
         bodies = []
@@ -141,7 +154,8 @@ class AuditClient:
             source = Source(kind=self._kind, id=self._source_id, seq=seq)
             bodies.append({**draft.body(), "src": source.model_dump()})
             seq += draft.id not in recorded
-        response = await self._call("POST", f"/v1/logs/{log}/entries", json={"entries": bodies}, may_step=not last)
+        path = f"/v1/logs/{log}/entries" + ("?wait=checkpoint" if prove else "")
+        response = await self._call("POST", path, json={"entries": bodies}, may_step=not last)
         answer: dict[str, Any] = response.json()
         return answer
 

@@ -10,7 +10,16 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from audit_contract.actions import Action, source_of
 from audit_contract.canonical import MAX_INTEGER, canonical
@@ -43,6 +52,8 @@ def _is_time(text: str) -> str:
 def _clean(text: str) -> str:
     if not text.isascii() and not unicodedata.is_normalized("NFC", text):
         raise ValueError("text must be in Unicode normalization form C")
+    if "\0" in text:
+        raise ValueError("text has no NUL character: no database could search for it")
     return text
 
 
@@ -52,6 +63,7 @@ Time = Annotated[
     str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$"), AfterValidator(_is_time)
 ]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Zone = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_+-]{0,30}(/[A-Za-z0-9_+-]{1,30}){0,2}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$")]
 Whole = Annotated[int, Field(strict=True, ge=-MAX_INTEGER, le=MAX_INTEGER)]
 Fact = Annotated[bool, Field(strict=True)] | Whole | Text
@@ -64,13 +76,38 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_AUTH_TEXTS: Final = ("login", "session", "method", "token")
+
+
 class Actor(Part):
-    """Who acted: `sub` never changes and is never given to another; `auth` says how it was authenticated."""
+    """Who acted: `sub` never changes and is never given to another; `dn` is its name in a directory.
+
+    `auth` says how it was authenticated: `components` the ones that were proven (such as id and password), `mfa` whether a
+    second factor was, `login` or `session` a hash of the session, `method`, `token` a token's id. Sources may add more.
+    """
 
     type: Literal["user", "service", "system"]
     sub: Text
+    dn: Text | None = None
     name: Text | None = None
     auth: dict[Name, Fact | list[Fact]] | None = Field(None, max_length=16)
+
+    @field_validator("auth")
+    @classmethod
+    def _components(cls, auth: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Hold what every reader relies on to its form."""
+        said = auth or {}
+        components = said.get("components", ["id"])
+        if not isinstance(components, list) or not components or not all(type(each) is str for each in components):
+            raise ValueError("components: a list of text, the components that were proven")
+        if len(set(components)) != len(components):
+            raise ValueError("components: each is named once")
+        if type(said.get("mfa", False)) is not bool:
+            raise ValueError("mfa: true or false")
+        for key in _AUTH_TEXTS:
+            if type(said.get(key, "")) is not str:
+                raise ValueError(f"{key}: text")
+        return auth
 
 
 class ObjectRef(Part):
@@ -108,10 +145,11 @@ class Source(Part):
 
 
 class Draft(Part):
-    """What a source asks the log to record. `src` is filled in by `AuditClient`."""
+    """What a source asks the log to record. `src` is filled in by `AuditClient`; `tz` is where the actor saw the time."""
 
     id: Id = Field(default_factory=uuid7)
     event: Time = Field(default_factory=timestamp)
+    tz: Zone | None = None
     actor: Actor
     action: Action
     phase: Literal["single", "intent", "outcome"] = "single"

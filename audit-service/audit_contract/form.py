@@ -42,7 +42,8 @@ class Unplaced:
     def leaf(self, place: Place) -> bytes:
         """Return the leaf's canonical bytes at this place."""
         prev = b"" if place.prev is None else b'"prev":"%s",' % place.prev.encode()
-        return b'%s,"src":{%s,%s"seq":%d}%s,"t":{"clock":%s,"event":"%s","recv":"%s"},"v":%d}' % (
+        zone = b"" if self.draft.tz is None else b',"tz":"%s"' % self.draft.tz.encode()
+        return b'%s,"src":{%s,%s"seq":%d}%s,"t":{"clock":%s,"event":"%s","recv":"%s"%s},"v":%d}' % (
             self.before,
             self.source,
             prev,
@@ -51,6 +52,7 @@ class Unplaced:
             place.clock,
             self.draft.event.encode(),
             place.received.encode(),
+            zone,
             LEAF_VERSION,
         )
 

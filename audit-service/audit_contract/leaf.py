@@ -3,7 +3,7 @@
 ```json
 {"v": 1, "id": "<uuid7>", "log": "<origin>",
  "src": {"kind": "app", "id": "app/<pod uid>", "seq": 417, "prev": "<leaf hash of that source's seq 416, hex>"},
- "t": {"event": "2026-11-23T12:41:54.123456Z", "recv": "…Z", "clock": {"synchronised": true, "error_us": 210}},
+ "t": {"event": "2026-11-23T12:41:54.123456Z", "tz": "Europe/Paris", "recv": "…", "clock": {"synchronised": true, "error_us": 9}},
  "actor": {…}, "action": "app:document:create", "phase": "single", "object": {…},
  "change": [{"path": "/title", "old": {"c": "<hex>"}, "new": {"c": "<hex>"}}],
  "reason": {"code": "…", "text": {"c": "<hex>"}}, "result": "ok", "request": "…", "system": {…}}

@@ -6,6 +6,7 @@ knows fails, and refuses a note that no known key signed.
 
 import base64
 import binascii
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ MAX_NOTE: Final = 1 << 20
 
 _ID_SIZE: Final = 4
 _DASH: Final = "— "
+_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
 
 class NoteError(ValueError):
@@ -80,7 +82,7 @@ def parse(data: bytes) -> Note:
         whole = data.decode()
     except UnicodeDecodeError as error:
         raise NoteError("a note is UTF-8") from error
-    if any(char < " " and char != "\n" for char in whole):
+    if _CONTROL.search(whole):
         raise NoteError("a note holds no control characters but newlines")
     at = whole.rfind("\n\n")
     if at < 0 or not whole.endswith("\n") or at + 2 == len(whole):

@@ -44,6 +44,8 @@ def parse(data: bytes) -> InclusionProof:
     extra = b""
     if lines and lines[0].startswith("extra "):
         extra = decode_base64(lines.pop(0).removeprefix("extra "))
+        if not extra:
+            raise NoteError("a tlog-proof without extra data has no line for it")
     found = _INDEX.fullmatch(lines.pop(0)) if lines else None
     if found is None or len(lines) > MAX_PROOF:
         raise NoteError("a tlog-proof names one index and at most 63 hashes")

@@ -1,11 +1,14 @@
 """Make `cloister-verify`: one file with everything the verifier needs but Python and `cryptography`.
 
-`python -m audit_contract.zipapp OUT` writes it and says its SHA-256. The same sources give the same bytes.
+`python -m audit_contract.zipapp OUT` writes it and says its SHA-256. The same sources give the same bytes on any machine:
+fixed times and modes, sorted names, nothing compiled or compressed. The audit service offers the same file and records its hash.
 """
 
+import functools
 import io
 import sys
 import zipfile
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -17,7 +20,24 @@ _MODULES: Final = (
     "proof", "report", "tiles", "timestamp", "trust", "verify", "verify_stamps", "verify_values",
 )  # fmt: skip
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+_UNIX: Final = 3
+_MODE: Final = 0o100644
 _MAIN: Final = "import sys\nfrom audit_contract.__main__ import main\nsys.exit(main())\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The file as this build ships it, and its hash in hex."""
+
+    data: bytes
+    sha256: str
+
+
+@functools.cache
+def program() -> Program:
+    """Return the program, made once."""
+    data = build()
+    return Program(data, sha256(data).hexdigest())
 
 
 def build() -> bytes:
@@ -29,7 +49,9 @@ def build() -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as out:
         for name, text in sorted(found.items()):
-            out.writestr(zipfile.ZipInfo(name, _EPOCH), text)
+            member = zipfile.ZipInfo(name, _EPOCH)
+            member.create_system, member.external_attr = _UNIX, _MODE << 16
+            out.writestr(member, text)
     return b"#!/usr/bin/env python3\n" + archive.getvalue()
 
 

@@ -187,13 +187,21 @@ def test_a_proof_reads_back(index: int, path: list[bytes], extra: bytes) -> None
     assert parse_proof(proof.encode()) == proof
 
 
-NFC = TEXT.map(lambda text: unicodedata.normalize("NFC", text)).filter(bool)
+NFC = TEXT.map(lambda text: unicodedata.normalize("NFC", text.replace("\0", ""))).filter(bool)
 
 
-@given(NFC, ANY, st.none() | NFC, st.integers(0, 2**50), st.booleans())
-def test_a_leaf_is_canonical_and_reads_back(sub, value, text, seq, first) -> None:
+@given(
+    NFC,
+    ANY,
+    st.none() | NFC,
+    st.integers(0, 2**50),
+    st.booleans(),
+    st.sampled_from([None, "UTC", "America/Argentina/Ushuaia"]),
+)
+def test_a_leaf_is_canonical_and_reads_back(sub, value, text, seq, first, zone) -> None:
     draft = Draft(
-        action=Action.OBJECT_APPLY, actor=Actor(type="user", sub=sub, auth={"mfa": True, "n": [1, "x"]}),
+        action=Action.OBJECT_APPLY, tz=zone,
+        actor=Actor(type="user", sub=sub, dn=sub, auth={"components": ["id", "password"], "mfa": True, "n": [1, "x"]}),
         object=ObjectRef(type="Document", id=sub), change=(Change(path="/a", old=value), Change(path="/b", new=None)),
         reason=Reason(code="X", text=text), system={"image": sub}, request=sub,
     )  # fmt: skip
@@ -206,6 +214,7 @@ def test_a_leaf_is_canonical_and_reads_back(sub, value, text, seq, first) -> Non
     leaf = read_leaf(data)
     assert dict(leaf.commitments()) == commitments
     assert (leaf.id, leaf.seq, leaf.prev, leaf.clock) == (draft.id, seq, place.prev, place.clock)
+    assert (leaf.data["t"].get("tz"), leaf.data["actor"]["dn"]) == (zone, sub)
     assert Draft.model_validate(draft.body()) == draft
 
 

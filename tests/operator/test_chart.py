@@ -305,6 +305,20 @@ def test_both_namespaces_deny_by_default_and_no_policy_selects_everybody(plain):
     assert open_to_all == [("operator", [{"protocol": "TCP", "port": 8090}])]
 
 
+def test_inspectors_come_through_the_namespaces_that_values_name_and_through_no_other(plain):
+    def sources(objects):
+        (policy,) = of(objects, "NetworkPolicy", "audit")
+        (rule,) = policy["spec"]["ingress"]
+        assert rule["ports"] == [{"protocol": "TCP", "port": 8443}]
+        return rule["from"]
+
+    named = template('--set-json=audit.readers=[{"kubernetes.io/metadata.name":"ingress"}]')
+    added = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}
+    assert sources(named) == [*sources(plain), added]
+    for wrong in ("[{}]", '["ingress"]'):  # no labels would be every namespace
+        assert helm("template", "x", str(CHART), *NEEDED, f"--set-json=audit.readers={wrong}").returncode != 0
+
+
 def test_each_policy_of_admission_is_bound_and_fails_closed(plain):
     policies = of(plain, "ValidatingAdmissionPolicy")
     bound = {

@@ -3,6 +3,7 @@
 # ruff: noqa: F811 - fixtures are imported and then asked for by name
 
 import re
+import time
 
 import pytest
 
@@ -112,3 +113,39 @@ def test_without_kubectl_it_says_what_is_missing(kube, monkeypatch):
         pass
     assert caught.value.code is Exit.UNREACHABLE
     assert "kubectl is needed" in caught.value.message
+
+
+def test_browsing_says_where_and_with_what_and_holds_the_way_open_however_much_is_read(
+    kube, monkeypatch, tmp_path, capsys
+):
+    record(kube)
+    done = tmp_path / "all-was-read"
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(
+        '#!/bin/sh\necho "Forwarding from 127.0.0.1:4711 -> 8443"\n'
+        "i=0; while [ $i -lt 9000 ]; do echo 'Handling connection for 4711'; i=$((i + 1)); done\n"
+        f"touch {done}\nexec sleep 60\n"
+    )
+    kubectl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    asked = []
+
+    def call(_method, path, body):
+        asked.append((path, body["spec"]["expirationSeconds"]))
+        return {"status": {"token": "a-token-of-an-hour"}}
+
+    monkeypatch.setattr(kube, "call", call)
+
+    def until():
+        for _ in range(600):
+            if done.exists():
+                return
+            time.sleep(0.05)
+        raise AssertionError("kubectl waits for somebody to read what it says")
+
+    monkeypatch.setattr(audit, "log_of", lambda _kube, _tenant: "tenant-1111")
+    audit.browse(kube, "acme-pharma", until)
+    out = capsys.readouterr().out
+    assert "https://localhost:4711/inspect/tenant-1111" in out
+    assert "a-token-of-an-hour\n" in out
+    assert asked == [("/api/v1/namespaces/cloister-audit/serviceaccounts/platform-auditor/token", 3600)]

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from audit_service.http import entries, erasures, logs, probes, proofs
+from audit_service.http import entries, erasures, logs, openapi, probes, program, proofs
 from audit_service.http.append import AppendEndpoint
 from audit_service.http.errors import ApiError, handle
 from audit_service.http.state import State
 from audit_service.log.batch import SequenceError
+from audit_service.pages.routes import routes as pages
 from audit_service.store.errors import StoreError
 
 _LOG = "/v1/logs/{log}"
@@ -35,6 +36,12 @@ def build(state: State) -> Starlette:
         Route("/healthz", probes.healthz),
         Route("/readyz", probes.readyz),
         Route("/metrics", probes.metrics),
+        Route("/openapi.json", openapi.openapi),
+        Route("/cloister-verify.pyz", program.verifier),
+        *pages(),
+        # Last, for they would take other paths: a log under the prefix that tlog-tiles' own tools are given.
+        Route("/{log}/checkpoint", proofs.get_checkpoint),
+        Route("/{log}/tile/{path:path}", proofs.get_tile),
     ]
 
     @contextlib.asynccontextmanager

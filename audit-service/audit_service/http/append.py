@@ -1,7 +1,13 @@
-"""`POST /v1/logs/{log}/entries`: the one call that must be fast, so it is plain ASGI without a request object."""
+"""`POST /v1/logs/{log}/entries`: the one call that must be fast, so it is plain ASGI without a request object.
+
+With `?wait=checkpoint` the answer comes when a signed checkpoint covers the entries, each with its `.tlog-proof`. Is none signed
+in time, the answer is 202: the entries are recorded and durable, their proofs are to be had from `…/proof` later. 503, as
+without waiting, means that nothing was recorded.
+"""
 
 import json
-from typing import Final
+from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from pydantic import Field, ValidationError
 from starlette.types import Message, Receive, Scope, Send
@@ -10,10 +16,13 @@ from audit_contract.entry import MAX_BATCH, Draft, Part, Source
 from audit_service.http import access
 from audit_service.http.errors import ApiError
 from audit_service.http.state import State
-from audit_service.log.batch import Outcome, Request
+from audit_service.log.batch import Placed, Request
 from audit_service.log.preparing import prepare
+from audit_service.log.proving import proofs_of
 
 MAX_BODY: Final = 16 * 1024 * 1024
+WAIT_SECONDS: Final = 5.0
+"""How long an answer waits for a checkpoint. One comes within a quarter of a second, or something is wrong."""
 
 
 class Batch(Part):
@@ -30,6 +39,7 @@ class AppendEndpoint:
         if scope["method"] != "POST":
             raise ApiError(405, "POST a batch of drafts here, or GET entries")
         state: State = scope["app"].state.service
+        waits = _waits(scope["query_string"])
         headers = dict(scope["headers"])
         caller = await state.tokens.check(headers.get(b"authorization", b"").decode("latin-1"))
         log = await state.find_log(scope["path_params"]["log"])
@@ -37,15 +47,41 @@ class AppendEndpoint:
         access.check_append(caller, log, source, state.settings.identity)
         desk = state.writer.desk
         sealer = state.books.sealer(log)
-        try:
-            items = [
-                prepare(draft, log, source.kind, source.id, draft.src.seq if draft.src else 0, sealer)
-                for draft in drafts
-            ]
-        except ValueError as error:
-            raise ApiError(422, str(error)) from error
+        items = []
+        for number, draft in enumerate(drafts):
+            try:
+                items.append(prepare(draft, log, source.kind, source.id, draft.src.seq if draft.src else 0, sealer))
+            except ValueError as error:
+                raise ApiError(422, f"entries.{number}.{error}") from error
         outcome = await desk.sequencer.submit(Request(log, source.kind, source.id, tuple(items)))
-        await _answer(send, outcome)
+        body: dict[str, Any] = {"entries": [_receipt(each) for each in outcome.placed], "next": outcome.next}
+        status = 200
+        if waits:
+            end = 1 + max(each.index for each in outcome.placed)
+            if await desk.integrator.covered(log.number, end, WAIT_SECONDS):
+                await _add_proofs(state, log.number, body["entries"])
+            else:
+                status = 202
+        await _answer(send, status, body)
+
+
+def _waits(query: bytes) -> bool:
+    """Tell whether the caller waits for the checkpoint. Raises ApiError 400 for any other wish."""
+    asked = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    if asked not in ([], [("wait", "checkpoint")]):
+        raise ApiError(400, "wait=checkpoint is all that can be asked for here")
+    return bool(asked)
+
+
+def _receipt(placed: Placed) -> dict[str, Any]:
+    return {"id": placed.id, "index": placed.index, "leafHash": placed.hash.hex()}
+
+
+async def _add_proofs(state: State, log: int, entries: list[dict[str, Any]]) -> None:
+    signed = await state.reading.checkpoint(log)
+    proofs = await proofs_of(state.reading, log, signed, [each["index"] for each in entries])
+    for each, proof in zip(entries, proofs, strict=True):
+        each["proof"] = proof.decode()
 
 
 def parse(body: bytes) -> tuple[list[Draft], Source]:
@@ -84,9 +120,8 @@ async def _body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
     return b"".join(parts)
 
 
-async def _answer(send: Send, outcome: Outcome) -> None:
-    entries = [{"id": each.id, "index": each.index, "leafHash": each.hash.hex()} for each in outcome.placed]
-    body = json.dumps({"entries": entries, "next": outcome.next}, separators=(",", ":")).encode()
+async def _answer(send: Send, status: int, facts: dict[str, Any]) -> None:
+    body = json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -17,65 +16,33 @@ from audit_contract.leaf import field_name, read_leaf
 from audit_contract.note import Note, parse
 from audit_contract.policy import parse_policy
 from audit_contract.tiles import WIDTH, bundle_entries, tiles_of
-from audit_service.http.errors import ApiError
-from audit_service.http.logs import readable_log
-from audit_service.http.proofs import whole
+from audit_service.http import search
+from audit_service.http.logs import read_log
 from audit_service.http.state import State
 from audit_service.log.sealing import ValueSealer
 from audit_service.store.errors import DamagedError
 from audit_service.store.records import LogRecord, Signed, Stored, Value
 
-MAX_PAGE: Final = 256
 _WAITS: Final = 30
 _STAMPS: Final = 24
 _WAIT_SECONDS: Final = 0.1
-_FILTERS: Final = {
-    "actor": "actor",
-    "object": "object_id",
-    "type": "object_type",
-    "action": "action",
-    "since": "since",
-    "until": "until",
-}
 
 
 async def list_entries(request: Request) -> Response:
-    """Return a page of signed entries, each with its index, so that it can be proven.
-
-    Query: from (index), limit (1 to 256), and actor, object, type, action, since, until, which all must fit.
-    """
+    """Return a page of signed entries, each with its index, so that it can be proven. What to ask: `http.search`."""
     state: State = request.app.state.service
-    log = await readable_log(request)
-    begin, limit = whole(request, "from", 0), whole(request, "limit", 100)
-    if not 1 <= limit <= MAX_PAGE:
-        raise ApiError(400, f"limit: 1 to {MAX_PAGE}")
-    unknown = request.query_params.keys() - {"from", "limit", *_FILTERS}
-    if unknown:
-        raise ApiError(400, f"{min(unknown)}: not something to ask for here")
-    filters = {_FILTERS[key]: value for key, value in request.query_params.items() if key in _FILTERS}
-    _check_times(filters)
-    size = (await state.reading.checkpoint(log.number)).size
-    if filters:
-        indices = await state.reading.find(log.number, begin, limit, filters, size)
-    else:
-        indices = list(range(begin, min(begin + limit, size)))
-    stored = await state.reading.entries(log.number, indices)
-    rows = [_row(each, await _revealed(state, log, each)) for each in stored]
-    following = indices[-1] + 1 if len(indices) == limit and indices[-1] + 1 < size else None
-    return JSONResponse({"size": size, "entries": rows, "next": following})
+    log = await read_log(request, "entries")
+    wanted = search.parse(request.query_params)
+    found = await search.find(state.reading, log.number, wanted, (await state.reading.checkpoint(log.number)).size)
+    stored = {each.index: each for each in await state.reading.entries(log.number, found.indices)}
+    rows = [_row(stored[index], await revealed(state, log, stored[index])) for index in found.indices]
+    return JSONResponse(
+        {"size": found.size, "entries": rows, "next": found.next}, headers={"Cache-Control": "no-store"}
+    )
 
 
-def _check_times(filters: dict[str, str]) -> None:
-    for key in ("since", "until"):
-        try:
-            at = datetime.fromisoformat(filters.get(key, "2000-01-01T00:00:00Z"))
-        except ValueError as error:
-            raise ApiError(400, f"{key}: not an ISO 8601 time") from error
-        if at.tzinfo is None:
-            raise ApiError(400, f"{key}: a time zone is needed")
-
-
-async def _revealed(state: State, log: LogRecord, stored: Stored) -> dict[str, Any]:
+async def revealed(state: State, log: LogRecord, stored: Stored) -> dict[str, Any]:
+    """Return an entry's values by field: `{"salt", "value"}`, or `{"erased": index of the entry that says so}`."""
     values = await state.reading.values(log.number, stored.index, stored.index + 1)
     if not values:
         return {}
@@ -104,9 +71,15 @@ def _value_line(sealer: ValueSealer, entry: str, value: Value) -> dict[str, Any]
 async def export(request: Request) -> Response:
     """Return the whole signed log as a bundle, written as it is read."""
     state: State = request.app.state.service
-    log = await readable_log(request)
+    log = await read_log(request, "export")
+    return await bundle_response(state, log)
+
+
+async def bundle_response(state: State, log: LogRecord) -> Response:
+    """Return the answer that carries a log's bundle under the last checkpoint."""
     signed = await _newest(state, log)
-    headers = {"Content-Disposition": f'attachment; filename="{log.name}-{signed.size}.tar"'}
+    name = f"{log.name}-{signed.size}.tar"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
     return StreamingResponse(bundle_parts(state, log, signed), media_type="application/x-tar", headers=headers)
 
 

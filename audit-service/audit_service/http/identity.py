@@ -1,7 +1,7 @@
 """Who calls: a service account token of this cluster, bound to our audience, checked against the API server's keys.
 
 The keys come from the API server's `/openid/v1/jwks`, are kept for five minutes, and are asked for again, at most once in
-five seconds, when a token names a key that is not among them. A token that was checked is remembered until it ends.
+five seconds, when a token names a key that is not among them. That a token was checked is remembered until it ends, by its hash.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import logging
 import ssl
 import time
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final
 
 import httpx
@@ -27,12 +28,18 @@ _PREFIX: Final = "system:serviceaccount:"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A service account, and the pod its token is bound to ("" for one that is bound to none)."""
+    """A service account, the pod its token is bound to ("" for one that is bound to none), and the token's id and end.
+
+    The id is the token's `jti`. The API server's own audit log has it as `issued-credential-id` beside the person who asked
+    for the token, so an act done with it leads back to a person. `expires` is in seconds since the epoch.
+    """
 
     subject: str
     namespace: str
     account: str
     pod: str
+    token: str = ""
+    expires: float = 0.0
 
 
 class TokenChecker:
@@ -43,11 +50,12 @@ class TokenChecker:
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched = self._asked = float("-inf")
         self._fetching = asyncio.Lock()
-        self._known: dict[str, tuple[float, Caller]] = {}
+        self._known: dict[bytes, tuple[float, Caller]] = {}
 
     async def check(self, authorization: str) -> Caller:
         """Return who an Authorization header is by. Raises ApiError 401 (not believed) or 503 (the keys cannot be had)."""
-        known = self._known.get(authorization)
+        key = sha256(authorization.encode("utf-8", "surrogatepass")).digest()
+        known = self._known.get(key)
         if known is not None and known[0] > time.time():
             return known[1]
         scheme, _, token = authorization.partition(" ")
@@ -57,7 +65,7 @@ class TokenChecker:
         caller = _caller(claims)
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        self._known[authorization] = (float(claims["exp"]), caller)
+        self._known[key] = (float(claims["exp"]), caller)
         return caller
 
     async def _claims(self, token: str) -> dict[str, Any]:
@@ -114,4 +122,4 @@ def _caller(claims: dict[str, Any]) -> Caller:
         raise ApiError(401, "the token is not a service account's")
     bound = claims.get("kubernetes.io")
     pod = bound.get("pod", {}).get("uid", "") if isinstance(bound, dict) else ""
-    return Caller(subject, namespace, account, str(pod))
+    return Caller(subject, namespace, account, str(pod), str(claims.get("jti", "")), float(claims["exp"]))

@@ -43,12 +43,28 @@ async def caller_of(request: Request) -> Caller:
 async def readable_log(request: Request) -> LogRecord:
     """Return the log in the path when the caller may read it. Raises ApiError 401, 403 or 404."""
     state: State = request.app.state.service
+    return await log_for(state, await caller_of(request), request.path_params["log"])
+
+
+async def read_log(request: Request, how: str) -> LogRecord:
+    """Return the log in the path for a call that shows entries, recorded as `audit_service.http.reads` says."""
+    state: State = request.app.state.service
     caller = await caller_of(request)
-    log = await state.books.find(request.path_params["log"])
+    log = await log_for(state, caller, request.path_params["log"])
+    if how == "export":
+        await state.reads.record(state.writer, log, caller, how)
+    elif caller.subject != state.settings.identity.operator:
+        await state.reads.first(state.writer, log, caller, how)
+    return log
+
+
+async def log_for(state: State, caller: Caller, name: str) -> LogRecord:
+    """Return the log of this name when the caller may read it. Raises ApiError 403 or 404."""
+    log = await state.books.find(name)
     if log is None and caller.subject != state.settings.identity.operator:
         raise ApiError(403, f"{caller.subject} is not a reader of this log")  # nobody learns which logs there are
     if log is None:
-        raise ApiError(404, f"there is no log {request.path_params['log']}")
+        raise ApiError(404, f"there is no log {name}")
     if not access.may_read(caller, log, state.settings.identity):
         raise ApiError(403, f"{caller.subject} is not a reader of this log")
     return log

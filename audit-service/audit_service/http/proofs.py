@@ -1,6 +1,7 @@
 """Checkpoints, tiles and proofs: what outside tools of C2SP and RFC 6962 ask a log for."""
 
 import base64
+import gzip
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -12,7 +13,7 @@ from audit_contract.merkle import ProofError, consistency_ranges, inclusion_rang
 from audit_contract.proof import InclusionProof
 from audit_contract.tiles import WIDTH, Tile, TileError, bundle_entries, parse_name, width_at
 from audit_service.http.errors import ApiError
-from audit_service.http.logs import readable_log
+from audit_service.http.logs import read_log, readable_log
 from audit_service.http.state import State
 from audit_service.log.proving import prove
 from audit_service.store.errors import DamagedError
@@ -54,7 +55,8 @@ async def get_witnessed(request: Request) -> Response:
 async def get_tile(request: Request) -> Response:
     """Return a tile of hashes, or an entry bundle (`tile/entries/…`), of the tree that is signed."""
     state: State = request.app.state.service
-    log = await readable_log(request)
+    entries = request.path_params["path"].startswith("entries/")
+    log = await (read_log(request, "entries") if entries else readable_log(request))
     kind, _, rest = request.path_params["path"].partition("/")
     try:
         index, width = parse_name(rest)
@@ -67,11 +69,20 @@ async def get_tile(request: Request) -> Response:
     if kind == "entries":
         start = index * WIDTH
         stored = await state.reading.leaves(log.number, start, start + width)
-        return Response(bundle_entries(each.data for each in stored), media_type=_BYTES, headers=_FOR_EVER)
+        return _compressed(request, bundle_entries(each.data for each in stored))
     data = await state.reading.tile(log.number, Tile(level, index, width))
     if data is None:
         raise DamagedError(f"the store has not the tile {request.path_params['path']}")
     return Response(data, media_type=_BYTES, headers=_FOR_EVER)
+
+
+def _compressed(request: Request, data: bytes) -> Response:
+    """Return an entry bundle, compressed for whoever takes gzip, as tlog-tiles would have it; the same bytes each time."""
+    headers = {**_FOR_EVER, "Vary": "Accept-Encoding, Authorization"}
+    accepted = {part.partition(";")[0].strip() for part in request.headers.get("accept-encoding", "").split(",")}
+    if "gzip" in accepted:
+        data, headers = gzip.compress(data, mtime=0), {**headers, "Content-Encoding": "gzip"}
+    return Response(data, media_type=_BYTES, headers=headers)
 
 
 def _level(text: str) -> int:
@@ -92,7 +103,7 @@ async def get_proof(request: Request) -> Response:
     except ProofError as error:
         raise ApiError(404, str(error)) from error
     if "size" in request.query_params:
-        return PlainTextResponse(_lines(path))
+        return PlainTextResponse(_lines(path), headers=_FOR_EVER)
     return PlainTextResponse(InclusionProof(index, tuple(path), signed.note).encode(), headers=_NO_CACHE)
 
 
@@ -107,7 +118,8 @@ async def get_consistency(request: Request) -> Response:
         path = await prove(state.reading, log.number, new, consistency_ranges(old, new))
     except ProofError as error:
         raise ApiError(400, str(error)) from error
-    return PlainTextResponse(_lines(path))
+    fixed = "to" in request.query_params
+    return PlainTextResponse(_lines(path), headers=_FOR_EVER if fixed else _NO_CACHE)
 
 
 def _check_size(size: int, signed: int) -> None:

@@ -1,11 +1,13 @@
 """What the calls work with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from audit_service.http.errors import ApiError
 from audit_service.http.identity import TokenChecker
+from audit_service.http.reads import ReadBook
 from audit_service.log.books import Books
 from audit_service.log.writer import Writer
+from audit_service.pages.sessions import Sessions
 from audit_service.settings import Settings
 from audit_service.store.reading import ReadingStore
 from audit_service.store.records import LogRecord
@@ -20,6 +22,8 @@ class State:
     books: Books
     writer: Writer
     tokens: TokenChecker
+    reads: ReadBook = field(default_factory=ReadBook)
+    sessions: Sessions = field(default_factory=Sessions)
 
     async def find_log(self, name: str) -> LogRecord:
         """Return the log with this name. Raises ApiError 404."""

@@ -48,6 +48,7 @@ class Integrator:
         self._pace, self._clock, self._guard = pace, clock, guard
         self._trees: dict[int, GrowingTree] = {}
         self.signed = asyncio.Condition()
+        self._sizes: dict[int, int] = {}
         self.damaged: dict[int, str] = {}
         self.waiting: dict[int, str] = {}
 
@@ -104,9 +105,19 @@ class Integrator:
             self._trees.pop(log, None)  # until the store has what the tree is about to know
             signed = await self._extend(log, signed, tree, leaves)
             self._trees[log] = tree
+            self._sizes[log] = signed.size
             async with self.signed:
                 self.signed.notify_all()
         return signed
+
+    async def covered(self, log: int, size: int, seconds: float) -> bool:
+        """Wait until a checkpoint signed by this process covers `size` entries; tell whether one does in time."""
+        try:
+            async with asyncio.timeout(seconds), self.signed:
+                await self.signed.wait_for(lambda: self._sizes.get(log, 0) >= size)
+        except TimeoutError:
+            return False
+        return True
 
     async def _load(self, log: int, signed: Signed) -> GrowingTree:
         """Take the tree up from its stored edge, and refuse it when that does not lead to the root that was signed."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from audit_contract import zipapp
 from audit_contract.actions import SERVICE_SOURCE, Action
 from audit_contract.entry import Actor, Draft, ObjectRef, Reason
 from audit_contract.keys import KeyType, KeyVerifier
@@ -43,7 +44,7 @@ def log_created(log: LogRecord, verifiers: Sequence[KeyVerifier]) -> Draft:
         action=Action.SELF_LOG_CREATE,
         object=ObjectRef(type="Log", id=log.origin),
         result="ok",
-        system={**facts, **key_facts(verifiers)},
+        system={**facts, **key_facts(verifiers), **verifier_fact()},
     )
 
 
@@ -69,6 +70,22 @@ def keys_announced(log: LogRecord, generation: int, verifiers: Sequence[KeyVerif
     )
 
 
+def verifier_fact() -> dict[str, str]:
+    """Return which offline verifier this build ships: a stranger compares the file at hand with what the log says of it."""
+    return {"verifier": f"sha256:{zipapp.program().sha256}"}
+
+
+def log_read(log: LogRecord, reader: Actor, how: str) -> Draft:
+    """Return the entry of a log's having been read: by whom and how (`export`, `entries` or `page`)."""
+    return Draft(
+        actor=reader,
+        action=Action.LOG_READ,
+        object=ObjectRef(type="Log", id=log.origin, name=log.name),
+        result="ok",
+        system={"how": how},
+    )
+
+
 def checkpoint_recorded(log: str, origin: str, signed: Signed) -> Draft:
     """Return the platform log's entry of another log's checkpoint."""
     return Draft(
@@ -87,5 +104,5 @@ def writer_started(holder: str, fence: int, version: str) -> Draft:
         object=ObjectRef(type="Writer", id=holder, version=str(fence)),
         reason=Reason(code="Started"),
         result="ok",
-        system={"version": version},
+        system={"version": version, **verifier_fact()},
     )

@@ -157,17 +157,21 @@ class ReadingStore:
         found = {tile: await self.tile(log, tile) for tile in sorted(set(wanted))}
         return {tile: data for tile, data in found.items() if data is not None}
 
-    async def find(self, log: int, begin: int, limit: int, filters: dict[str, str], size: int) -> list[int]:
-        """Return the indices of integrated entries from `begin` on that fit every filter.
+    async def find(
+        self, log: int, begin: int, limit: int, filters: dict[str, str], size: int, *, newest: bool = False
+    ) -> list[int]:
+        """Return the indices of integrated entries from `begin` to before `size` that fit every filter, in order.
 
-        Filters: actor, object_type, object_id, action (equal), since and until (event times, ISO 8601).
+        With `newest` the last ones come first. Filters: actor, object_type, object_id, action (equal), since and until
+        (event times, ISO 8601).
         """
         where, values = ["log = $1", "index >= $2", "index < $3"], [log, begin, size]
         for column, value in filters.items():
             values.append(value)  # type: ignore[arg-type]  # a text among numbers
             where.append(_FILTERS[column].format(f"${len(values)}"))
         # Only texts of this module and numbers enter the query; what the caller gave is in `values`.
-        query = f"SELECT index FROM finding WHERE {' AND '.join(where)} ORDER BY index LIMIT {int(limit)}"  # noqa: S608
+        order = "DESC" if newest else "ASC"
+        query = f"SELECT index FROM finding WHERE {' AND '.join(where)} ORDER BY index {order} LIMIT {int(limit)}"  # noqa: S608
         return [row["index"] for row in await self._fetch(query, *values)]
 
     async def entries(self, log: int, indices: Sequence[int]) -> list[Stored]:

@@ -3,7 +3,9 @@
 import re
 import ssl
 import subprocess
-from collections.abc import Iterator, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from tenant_operator.cli.words import console, counted
 NAMESPACE = "cloister-audit"
 READER = "platform-auditor"
 _TOKEN_SECONDS = 600
+_BROWSE_SECONDS = 3600
+_for_ever = threading.Event().wait
 _EXPORT_SECONDS = 600
 _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 _SHOWN_PROBLEMS = 20
@@ -57,9 +61,9 @@ def fetch(kube: Kube, tenant: str) -> bytes:
     raise ProblemError(f"the audit service says {answer.status_code}: {answer.text.strip()}", code=code)
 
 
-def _token(kube: Kube) -> str:
+def _token(kube: Kube, seconds: int = _TOKEN_SECONDS) -> str:
     """Return a short-lived token of the service account that may read every log."""
-    spec = {"audiences": [AUDIT_AUDIENCE], "expirationSeconds": _TOKEN_SECONDS}
+    spec = {"audiences": [AUDIT_AUDIENCE], "expirationSeconds": seconds}
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
     answer = kube.call("POST", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{READER}/token", body)
     return str(answer["status"]["token"])
@@ -106,6 +110,8 @@ def _forwarded(kube: Kube) -> Iterator[int]:
                 said = (process.stderr.read() if process.stderr else "").strip() or line.strip()
                 hint = f"kubectl -n {NAMESPACE} get pods"
                 raise ProblemError(f"the audit service cannot be reached: {said}", hint=hint, code=Exit.UNREACHABLE)
+            # It says a line a connection; nobody reading them would stop it in the end.
+            threading.Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
             yield int(match[1])
         finally:
             process.terminate()
@@ -118,6 +124,18 @@ def export(kube: Kube, tenant: str, file: Path) -> None:
     report = verify_bundle(data)
     said = f"{file}: {counted(report.size, 'entry')} of {report.log}, {len(data)} bytes."
     console.print(f"{said} Check it anywhere: cloister audit check {file}", soft_wrap=True)
+
+
+def browse(kube: Kube, tenant: str, until: Callable[[], object] = _for_ever) -> None:
+    """Hold the way open to the inspector's page of a log, and say where it is and what to sign in with."""
+    log = log_of(kube, tenant)
+    with _forwarded(kube) as port:
+        console.print(f"Open https://localhost:{port}/inspect/{log} and sign in with this token, good for an hour:")
+        console.print(_token(kube, _BROWSE_SECONDS), soft_wrap=True, highlight=False, markup=False)
+        console.print(
+            "[dim]The certificate is this installation's own. Ctrl-C closes the way; what is read is recorded.[/]"
+        )
+        until()
 
 
 def verify(kube: Kube, tenant: str, keys: Sequence[str]) -> None:

@@ -140,6 +140,12 @@ def audit_export(
     audit.export(_kube(ctx), tenant, output)
 
 
+@audit_app.command("browse")
+def audit_browse(ctx: typer.Context, tenant: Tenant) -> None:
+    """Open the way to the inspector's page of a tenant's audit log (or `platform`), until Ctrl-C."""
+    audit.browse(_kube(ctx), tenant)
+
+
 @audit_app.command("check")
 def audit_check(
     file: Annotated[Path, typer.Argument(help="A bundle that `audit export` wrote.", show_default=False)],

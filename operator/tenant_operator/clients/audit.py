@@ -18,7 +18,6 @@ RETENTION_DAYS = 3650
 Result = Literal["ok", "denied", "error"]
 _RESULTS: dict[str, Result] = {"ok": "ok", "denied": "denied", "error": "error"}
 _TEXT_LIMIT = 4000
-_PAGE = 256
 SERVING: ContextVar[str] = ContextVar("SERVING", default="")
 """The admission entry that everything recorded in this context serves, where what is planned does not name one."""
 
@@ -127,19 +126,13 @@ class AuditRecorder:
 
     async def latest(self, log: str, action: str, object_type: str, object_id: str) -> str:
         """Return the id of the newest signed entry about an object with an action; nothing when there is none."""
-        found: list[dict[str, Any]] = []
-        start = 0
-        while True:
-            try:
-                page = await self._client.entries(
-                    log, from_=start, limit=_PAGE, action=action, type=object_type, object=object_id
-                )
-            except AuditError as error:
-                raise translate(error) from error
-            found = page or found
-            if len(page) < _PAGE:
-                return str(found[-1]["entry"]["id"]) if found else ""
-            start = page[-1]["index"] + 1
+        try:
+            found = await self._client.entries(
+                log, order="newest", limit=1, action=action, type=object_type, object=object_id
+            )
+        except AuditError as error:
+            raise translate(error) from error
+        return str(found[0]["entry"]["id"]) if found else ""
 
     async def export(self, log: str) -> bytes:
         """Return the log's bundle."""
