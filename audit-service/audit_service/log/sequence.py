@@ -153,6 +153,7 @@ class Sequencer:
         if request.numbered and [item.seq for item in fresh] != list(range(head.next, head.next + len(fresh))):
             raise OutOfStepError(head.next, list(known))
         made.old_sizes.setdefault(log, state.size)
+        state.received = max(state.received, timestamp(self._clock()))
         placed = {item.draft.id: self._add(made, request, state, item) for item in fresh}
         placed |= {entry: Placed(entry, stored.index, stored.hash) for entry, stored in known.items()}
         if not fresh and made.old_sizes[log] == state.size:
@@ -164,7 +165,6 @@ class Sequencer:
     def _add(self, made: _Round, request: Request, state: _LogState, item: Item) -> Placed:
         source = (request.kind, request.source)
         head = state.sources.get(source, SourceHead())
-        state.received = max(state.received, timestamp(self._clock()))
         place = Place(head.next, head.last.hex() or None, state.received, self._evidence())
         data = item.unplaced.leaf(place)
         leaf = NewLeaf(request.log.number, state.size, item.draft.id, leaf_hash(data), data, item.values)
