@@ -97,6 +97,7 @@ class Integrator:
             self._trees.pop(log, None)  # until the store has what the tree is about to know
             signed = await self._extend(log, signed, tree, leaves)
             self._trees[log] = tree
+            self._sequencer.note_signed(log, signed.size, size)
             async with self.signed:
                 self.signed.notify_all()
         return signed
