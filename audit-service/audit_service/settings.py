@@ -76,7 +76,7 @@ class Pace(Part):
 
     checkpoint_ms: int = Field(50, ge=1, le=10_000, description="Least time between two checkpoints of one log.")
     record_seconds: float = Field(30, gt=0, le=60, description="How often tenant checkpoints enter the platform log.")
-    round_drafts: int = Field(1024, ge=256, description="Drafts committed in one transaction at most.")
+    round_drafts: int = Field(512, ge=256, description="Drafts committed in one transaction at most.")
     unsigned_drafts: int = Field(
         2048, ge=1, description="Durable entries without a checkpoint before a round waits a moment."
     )
