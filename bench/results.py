@@ -8,17 +8,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+_BUSY = 1.0
+_LOAD_BEFORE = os.getloadavg()[0]
 
 
 def machine() -> str:
     """Say when and on what, in words and without names."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    load = os.getloadavg()[0]
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     cores = os.cpu_count()
+    beside = (
+        ", so **other work took most of the machine and these figures are interim**" if _LOAD_BEFORE > _BUSY else ""
+    )
     return (
         f"{when} on a virtual machine with {cores} cores and {memory:.0f} GiB ({platform.machine()}, Linux, Python "
-        f"{platform.python_version()}; load average of the last minute at its end {load:.1f})"
+        f"{platform.python_version()}; load average before it began {_LOAD_BEFORE:.1f}{beside})"
     )
 
 
