@@ -149,7 +149,7 @@ def report(found: dict[str, list[dict[str, float]]], seconds: float, rounds: int
     return "\n\n".join(
         (
             (
-                f"Taken {machine()}, one run of {rounds} round{'s' if rounds > 1 else ''}, {seconds:g} s a case (Tessera {2 * seconds:g} s), medians over "
+                f"Taken {machine()}, one run, rounds: {rounds}, {seconds:g} s a case (Tessera {2 * seconds:g} s), medians over "
                 "the rounds. Load, service, PostgreSQL and peers share the machine; ratios are within this run."
             ),
             table(["goal", "found", "bar", ""], goals),
