@@ -1,6 +1,6 @@
 """Times the tenant app and, in the same run, a bare Starlette + psycopg handler that does the same reads and writes.
 
-    python bench/app.py [--documents 100000] [--seconds 5]
+    python -m bench.app [--documents 100000] [--seconds 5] [--write]
 
 Both run in this process over ASGI with a real PostgreSQL and a real slapd; keys are wrapped in process, so Vault's own time is
 in neither. Prints p50 and p99 in milliseconds with one and eight users, ratios to the floor, and memory. All of it on loopback.
@@ -16,7 +16,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-sys.path[:0] = ["tenant-app", "audit-service", "."]
+sys.path[:0] = [str(Path(__file__).parents[1] / each) for each in ("tenant-app", "audit-service", ".")]
 
 import httpx  # noqa: E402
 import psycopg  # noqa: E402
@@ -25,6 +25,7 @@ from starlette.applications import Starlette  # noqa: E402
 from starlette.responses import JSONResponse, Response  # noqa: E402
 from starlette.routing import Route  # noqa: E402
 
+from bench.results import machine, replace_section, table  # noqa: E402
 from tenant_app import factory, settings  # noqa: E402
 from tenant_app.adapters.directory import LdapDirectory  # noqa: E402
 from tenant_app.domain.sealing import sha256_hex  # noqa: E402
@@ -190,10 +191,11 @@ async def run(found: settings.Settings, documents: int, seconds: float) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--documents", type=int, default=100_000)
-    parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--out", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", type=int, default=100_000, help="how many lie there before")
+    parser.add_argument("--seconds", type=float, default=5, help="how long each act is measured")
+    parser.add_argument("--out", type=Path, help="write the figures to this file as JSON")
+    parser.add_argument("--write", action="store_true", help="put the figures into bench/RESULTS.md")
     parsed = parser.parse_args()
     with ExitStack() as stack:
         found, admin = grounded(stack)
@@ -204,6 +206,20 @@ def main() -> None:
         results = asyncio.run(run(found, parsed.documents, parsed.seconds))
     if parsed.out:
         parsed.out.write_text(json.dumps(results, indent=2) + "\n")
+    if parsed.write:
+        replace_section("The tenant app (`python -m bench.app`)", report(results, parsed.documents, parsed.seconds))
+
+
+def report(results: dict, documents: int, seconds: float) -> str:
+    """Return the section for RESULTS.md."""
+    memory = results.pop("max_rss_mib")
+    keys = ("p50", "p99", "per_s", "floor_p50", "floor_per_s", "ratio")
+    rows = [[name, *(row.get(key, "") for key in keys)] for name, row in results.items()]
+    head = ["act", "p50 ms", "p99 ms", "a second", "floor p50 ms", "floor a second", "p50 to floor"]
+    return (
+        f"Taken {machine()}, {documents:,} documents, {seconds:g} s an act. The floor is a bare Starlette and psycopg handler "
+        f"in the same run. Memory at most {memory} MiB, load and servers' clients included.\n\n{table(head, rows)}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """A dedicated PostgreSQL from our template against initdb and start, in one run on this machine; prints the ratio.
 
-`python bench/database.py [rounds]`, from the root of the repository. Both run as the same user on the same file system, both
-durable (initdb syncs what it wrote, so do we), the order alternating. Ready means: the server takes connections.
+`python -m bench.database [rounds] [--write]`, from the root of the repository. Both run as the same user on the same file system,
+both durable (initdb syncs what it wrote, so do we), the order alternating. Ready means: the server takes connections.
 """
 
+import argparse
 import shutil
 import statistics
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("operator", "audit-service", ".")]
 
+from bench.results import machine, replace_section  # noqa: E402
 from tests.support.postgres_server import BIN, INITDB, PostgresServer, give, make_template, run_as  # noqa: E402
 from tests.support.tenant_context import tenant_context  # noqa: E402
 
@@ -52,7 +54,11 @@ def theirs(template):
 
 
 def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rounds", type=int, nargs="?", default=5, help="how often each is started")
+    parser.add_argument("--write", action="store_true", help="put the figure into bench/RESULTS.md")
+    asked = parser.parse_args()
+    rounds = asked.rounds
     folder = give(Path(tempfile.mkdtemp(prefix="cloister-template-")))
     try:
         template = make_template(folder)
@@ -63,9 +69,10 @@ def main():
     finally:
         shutil.rmtree(folder)
     mine, initdb = (statistics.median(times[way]) for way in (ours, theirs))
-    print(
-        f"template {mine:.2f} s, initdb + start {initdb:.2f} s, median of {rounds}: ratio {mine / initdb:.2f} (bar 0.20)"
-    )
+    said = f"template {mine:.2f} s, initdb + start {initdb:.2f} s, median of {rounds}: ratio {mine / initdb:.2f} (bar 0.20)"
+    print(said)
+    if asked.write:
+        replace_section("A tenant's PostgreSQL (`python -m bench.database`)", f"Taken {machine()}.\n\nFrom the {said}.")
 
 
 if __name__ == "__main__":

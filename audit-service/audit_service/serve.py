@@ -1,6 +1,7 @@
 """`python -m audit_service serve`: wire the rooms and serve until told to stop."""
 
 import asyncio
+import gc
 import logging
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from audit_service.store.reading import ReadingStore
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 30.0
 _STOP_SECONDS = 5
+# A round holds tens of thousands of small objects, freed without a cycle among them the moment it is answered. At its usual
+# pace (every 700 new ones) the collector walks through them over and over: a fifth of the time of a full round.
+_GC_THRESHOLDS = (50_000, 20, 100)
 
 
 async def serve(settings: Settings) -> None:
@@ -51,11 +55,14 @@ async def run_server(app: Starlette, listen: Listen) -> None:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_STOP_SECONDS,
         backlog=1024,
     )
     config.load()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
     reloading = asyncio.create_task(_reload_certificate(config))
     try:
         await uvicorn.Server(config).serve()

@@ -130,7 +130,10 @@ class Pace(Part):
     checkpoint_ms: int = Field(50, ge=1, le=10_000, description="Least time between two checkpoints of one log.")
     record_seconds: float = Field(30, gt=0, le=60, description="How often tenant checkpoints enter the platform log.")
     witness_ms: int = Field(500, ge=1, le=60_000, description="Least time between two rounds of asking the witnesses.")
-    round_drafts: int = Field(4096, ge=256, description="Drafts committed in one transaction at most.")
+    round_drafts: int = Field(512, ge=256, description="Drafts committed in one transaction at most.")
+    unsigned_drafts: int = Field(
+        2048, ge=1, description="Durable entries without a checkpoint before a round waits a moment."
+    )
     waiting_drafts: int = Field(32_768, ge=256, description="Drafts waiting to be committed before 503 is answered.")
 
 

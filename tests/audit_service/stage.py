@@ -50,7 +50,8 @@ class Outside:
 
 
 @contextlib.contextmanager
-def outside(tmp_path: Path) -> Iterator[Outside]:
+def outside(tmp_path: Path, **more: object) -> Iterator[Outside]:
+    """Run the service; `more` are settings other than the tests' own."""
     cluster = Cluster()
     keys = cluster.transport().handler(httpx.Request("GET", "http://x")).content
 
@@ -77,6 +78,7 @@ def outside(tmp_path: Path) -> Iterator[Outside]:
             "identity": identity,
             "listen": Listen(host="127.0.0.1", port=free_port()),
             "guard_folder": tmp_path / "guard",
+            **more,
         }
     )
     migrating = threading.Thread(target=lambda: asyncio.run(migrated(settings)))  # a loop may be running here

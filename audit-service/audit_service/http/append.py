@@ -5,10 +5,10 @@ in time, the answer is 202: the entries are recorded and durable, their proofs a
 without waiting, means that nothing was recorded.
 """
 
-import json
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+import orjson
 from pydantic import Field, ValidationError
 from starlette.types import Message, Receive, Scope, Send
 
@@ -121,7 +121,7 @@ async def _body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
 
 
 async def _answer(send: Send, status: int, facts: dict[str, Any]) -> None:
-    body = json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode()
+    body = orjson.dumps(facts)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

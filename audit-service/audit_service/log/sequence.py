@@ -6,9 +6,11 @@ whose answer was lost is found to have happened or not, never assumed.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Final
 
 from audit_contract.entry import timestamp
 from audit_contract.form import Place
@@ -26,6 +28,8 @@ from audit_service.store.records import NewLeaf, SourceHead, Stored
 from audit_service.store.writing import SourceKey, WritingStore
 
 _log = logging.getLogger(__name__)
+_PATIENCE: Final = 0.25
+_SMALL: Final = 16  # drafts; a request of so few is not kept waiting by those who send hundreds at once
 
 
 @dataclass(slots=True)
@@ -60,6 +64,8 @@ class Sequencer:
         self._drafts = 0
         self._stopped = False
         self._wake = asyncio.Event()
+        self._unsigned: dict[int, int] = {}
+        self._signing = asyncio.Event()
         self.grown: set[int] = set()
         self.has_grown = asyncio.Event()
 
@@ -81,6 +87,7 @@ class Sequencer:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._waiting:
+                    await self._let_signing_catch_up()
                     await self._commit(self._take())
         finally:
             self._stopped = True
@@ -88,13 +95,39 @@ class Sequencer:
                 _refuse(request, BusyError("this process is no longer the writer"))
             self._waiting.clear()
 
+    async def _let_signing_catch_up(self) -> None:
+        """Wait while too much is durable and not signed. A moment at most: signing that stands still stops no entry."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                while sum(self._unsigned.values()) > self._pace.unsigned_drafts:
+                    self._signing.clear()
+                    await self._signing.wait()
+
+    def note_signed(self, log: int, size: int, durable: int) -> None:
+        """Take note that a checkpoint covers `size` of the log's `durable` entries."""
+        state = self._states.get(log)
+        self._unsigned[log] = (durable if state is None else state.size) - size
+        self._signing.set()
+
     def _take(self) -> list[Request]:
+        """Take a round: first small requests, up to half of it, then what has waited longest; a source's own order is kept."""
         taken: list[Request] = []
-        drafts = 0
-        while self._waiting and (not taken or drafts + len(self._waiting[0].items) <= self._pace.round_drafts):
-            taken.append(self._waiting.popleft())
-            drafts += len(taken[-1].items)
-        self._drafts -= drafts
+        later: deque[Request] = deque() if self._drafts > self._pace.round_drafts else self._waiting
+        held: set[SourceKey] = set()
+        room = self._pace.round_drafts
+        for request in self._waiting if later is not self._waiting else ():
+            key, size = (request.log.number, request.kind, request.source), len(request.items)
+            if size <= _SMALL and key not in held and room - size >= self._pace.round_drafts // 2:
+                taken.append(request)
+                room -= size
+            else:
+                held.add(key)
+                later.append(request)
+        while later and (not taken or len(later[0].items) <= room):
+            taken.append(later.popleft())
+            room -= len(taken[-1].items)
+        self._waiting = later
+        self._drafts -= self._pace.round_drafts - room
         return [request for request in taken if not request.answer.done()]
 
     async def _commit(self, requests: list[Request]) -> None:
@@ -132,6 +165,8 @@ class Sequencer:
             await self._writing.commit(growth, made.leaves, made.sources)
             ROUND_DRAFTS.observe(len(made.leaves))
             APPENDED.inc(len(made.leaves))
+            for log, (old, new) in growth.items():
+                self._unsigned[log] = self._unsigned.get(log, 0) + new - old
             self.grown.update(growth)
             self.has_grown.set()
         for request, outcome in made.answers:
@@ -153,6 +188,7 @@ class Sequencer:
         if request.numbered and [item.seq for item in fresh] != list(range(head.next, head.next + len(fresh))):
             raise OutOfStepError(head.next, list(known))
         made.old_sizes.setdefault(log, state.size)
+        state.received = max(state.received, timestamp(self._clock()))
         placed = {item.draft.id: self._add(made, request, state, item) for item in fresh}
         placed |= {entry: Placed(entry, stored.index, stored.hash) for entry, stored in known.items()}
         if not fresh and made.old_sizes[log] == state.size:
@@ -164,7 +200,6 @@ class Sequencer:
     def _add(self, made: _Round, request: Request, state: _LogState, item: Item) -> Placed:
         source = (request.kind, request.source)
         head = state.sources.get(source, SourceHead())
-        state.received = max(state.received, timestamp(self._clock()))
         place = Place(head.next, head.last.hex() or None, state.received, self._evidence())
         data = item.unplaced.leaf(place)
         leaf = NewLeaf(request.log.number, state.size, item.draft.id, leaf_hash(data), data, item.values)

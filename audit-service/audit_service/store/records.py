@@ -1,6 +1,7 @@
 """The rows the rest of the service speaks about."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +23,17 @@ class LogRecord:
         return self.kind, self.tenant, self.namespace, self.region, self.retention_days
 
 
-@dataclass(frozen=True, slots=True)
-class SourceHead:
+class SourceHead(NamedTuple):
     """Where one source stands in one log: its next number and the hash of its last entry (empty at the start)."""
 
     next: int = 0
     last: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """An entry as it lies in the store."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody asks for
     hash: bytes
     data: bytes
 
@@ -73,12 +72,11 @@ class Generation:
     note: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NewLeaf:
+class NewLeaf(NamedTuple):
     """A leaf to be written, and the sealed values (field number, bytes) that lie beside it."""
 
     log: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody asks for
     id: str
     hash: bytes
     data: bytes

@@ -1,6 +1,6 @@
 """Everything that is written, each in one transaction under the writer's fence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import asyncpg
@@ -14,23 +14,44 @@ _LOCK: Final = 0x6175646974  # "audit": the session lock that the one writer hol
 SourceKey = tuple[int, str, str]
 """Log, kind and id of a source."""
 
-_ADVANCE: Final = """
-WITH mine AS (SELECT 1 FROM writer WHERE fence = $1 FOR SHARE),
+# A round is one statement, so it takes one round trip and is its own transaction. A log that cannot be grown from the size that
+# was expected, or a fence that is no longer the writer's, lets nothing of that log in.
+_COMMIT: Final = """
+WITH mine AS (SELECT FROM writer WHERE fence = $1 FOR SHARE),
      grown AS (UPDATE head SET size = wanted.new
                  FROM unnest($2::int[], $3::bigint[], $4::bigint[]) AS wanted (log, old, new)
                 WHERE head.log = wanted.log AND head.size = wanted.old AND EXISTS (SELECT FROM mine)
-            RETURNING 1)
-SELECT (SELECT count(*) FROM mine), (SELECT count(*) FROM grown)
+            RETURNING head.log),
+     leaves AS (INSERT INTO leaf (log, index, id, hash, data)
+                SELECT * FROM unnest($5::int[], $6::bigint[], $7::uuid[], $8::bytea[], $9::bytea[]) AS new (log)
+                 WHERE log IN (SELECT log FROM grown)),
+     beside AS (INSERT INTO value (log, index, field, sealed)
+                SELECT * FROM unnest($10::int[], $11::bigint[], $12::int[], $13::bytea[]) AS new (log)
+                 WHERE log IN (SELECT log FROM grown)),
+     senders AS (INSERT INTO source (log, kind, id, next, last)
+                 SELECT * FROM unnest($14::int[], $15::text[], $16::text[], $17::bigint[], $18::bytea[]) AS new (log)
+                  WHERE log IN (SELECT log FROM grown)
+                     ON CONFLICT (log, kind, id) DO UPDATE SET next = excluded.next, last = excluded.last)
+SELECT count(*) FROM grown
 """
-_SOURCES: Final = """
-INSERT INTO source (log, kind, id, next, last)
-SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::bigint[], $5::bytea[])
-ON CONFLICT (log, kind, id) DO UPDATE SET next = excluded.next, last = excluded.last
+_INTEGRATE: Final = """
+WITH moved AS (UPDATE checkpoint SET size = $3, root = $4, note = $5, signed = now()
+                WHERE log = $1 AND size = $2 AND EXISTS (SELECT FROM writer WHERE fence = $6 FOR SHARE)
+            RETURNING log),
+     filled AS (INSERT INTO tile (log, level, index, hashes, root)
+                SELECT * FROM unnest($7::int[], $8::smallint[], $9::bigint[], $10::bytea[], $11::bytea[]) AS new (log)
+                 WHERE log IN (SELECT log FROM moved)),
+     found AS (INSERT INTO finding (log, index, actor, object_type, object_id, action, event)
+               SELECT * FROM unnest($12::int[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::text[],
+                                    $18::timestamptz[]) AS new (log)
+                WHERE log IN (SELECT log FROM moved))
+SELECT count(*) FROM moved
 """
-_CHECKPOINT: Final = """
-UPDATE checkpoint SET size = $3, root = $4, note = $5, signed = now()
- WHERE log = $1 AND size = $2 AND EXISTS (SELECT FROM writer WHERE fence = $6 FOR SHARE)
-"""
+
+
+def _columns(rows: Iterable[Sequence[object]], count: int) -> Sequence[Sequence[object]]:
+    """Turn rows into their `count` columns, empty ones when there is no row."""
+    return list(zip(*rows, strict=True)) or [()] * count
 
 
 class WritingStore:
@@ -47,23 +68,18 @@ class WritingStore:
 
         Raises FencedError, DuplicateError (an id is already there) or StoreUnavailableError.
         """
-        async with translated(), self._pool.acquire(timeout=POOL_SECONDS) as connection, connection.transaction():
-            old, new = ([each[at] for each in growth.values()] for at in (0, 1))
-            mine, grown = await connection.fetchrow(_ADVANCE, self.fence, list(growth), old, new)
-            if not mine or grown != len(growth):
-                raise FencedError(f"fence {self.fence} is not the writer's, or a log has grown without it")
-            await connection.copy_records_to_table(
-                "leaf",
-                columns=("log", "index", "id", "hash", "data"),
-                records=[(leaf.log, leaf.index, leaf.id, leaf.hash, leaf.data) for leaf in leaves],
+        values = [(leaf.log, leaf.index, field, sealed) for leaf in leaves for field, sealed in leaf.values]
+        async with translated(), self._pool.acquire(timeout=POOL_SECONDS) as connection:
+            grown = await connection.fetchval(
+                _COMMIT,
+                self.fence,
+                *_columns([(log, *sizes) for log, sizes in growth.items()], 3),
+                *_columns([leaf[:5] for leaf in leaves], 5),
+                *_columns(values, 4),
+                *_columns([(*key, *head) for key, head in sources.items()], 5),
             )
-            values = [(leaf.log, leaf.index, field, sealed) for leaf in leaves for field, sealed in leaf.values]
-            if values:
-                await connection.copy_records_to_table(
-                    "value", columns=("log", "index", "field", "sealed"), records=values
-                )
-            rows = [(*key, head.next, head.last) for key, head in sources.items()]
-            await connection.execute(_SOURCES, *([row[at] for row in rows] for at in range(5)))
+        if grown != len(growth):
+            raise FencedError(f"fence {self.fence} is not the writer's, or a log has grown without it")
 
     async def create_log(self, record: LogRecord, signed: Signed, vkeys: Sequence[str]) -> int:
         """Add a log, empty and with its first checkpoint; return its number. Raises DuplicateError when it exists."""
@@ -91,19 +107,17 @@ class WritingStore:
 
         Raises FencedError when another process has done it or is the writer.
         """
-        async with translated(), self._pool.acquire(timeout=POOL_SECONDS) as connection, connection.transaction():
-            values = (log, old_size, signed.size, signed.root, signed.note, self.fence)
-            if await connection.execute(_CHECKPOINT, *values) != "UPDATE 1":
-                raise FencedError(
-                    f"log {log} is no longer at the checkpoint of {old_size} leaves, or fence {self.fence} fell"
-                )
-            if tiles:
-                await connection.copy_records_to_table(
-                    "tile", columns=("log", "level", "index", "hashes", "root"), records=tiles
-                )
-            if findings:
-                columns = ("log", "index", "actor", "object_type", "object_id", "action", "event")
-                await connection.copy_records_to_table("finding", columns=columns, records=findings)
+        async with translated(), self._pool.acquire(timeout=POOL_SECONDS) as connection:
+            moved = await connection.fetchval(
+                _INTEGRATE,
+                *(log, old_size, signed.size, signed.root, signed.note, self.fence),
+                *_columns(tiles, 5),
+                *_columns(findings, 7),
+            )
+        if not moved:
+            raise FencedError(
+                f"log {log} is no longer at the checkpoint of {old_size} leaves, or fence {self.fence} fell"
+            )
 
     async def cosign(self, log: int, size: int, note: bytes) -> None:
         """Publish a cosigned checkpoint, unless a larger one is there. Raises FencedError."""

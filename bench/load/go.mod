@@ -1,0 +1,3 @@
+module cloister.dev/bench/load
+
+go 1.26

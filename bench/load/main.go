@@ -1,0 +1,219 @@
+// load appends to an audit log over HTTP as fast as its clients are answered, and says in JSON how fast that was.
+//
+// Each client is one connection and one source that numbers its entries; it sends the next batch when the last one was
+// acknowledged, which means durable. Written in Go so that making the load takes little of the machine it shares with what is
+// measured. With -probe one more client appends single entries meanwhile and waits for a signed checkpoint that covers each.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+var (
+	base    = flag.String("url", "", "the log's address, such as http://127.0.0.1:8443/v1/logs/NAME")
+	token   = flag.String("token", "", "file with the bearer token, of the pod named bench")
+	run     = flag.String("run", "", "a word that no run on this log had before")
+	clients = flag.Int("clients", 1, "connections at the same time")
+	batch   = flag.Int("batch", 1, "entries in a request")
+	seconds = flag.Float64("seconds", 5, "how long to send")
+	warm    = flag.Float64("warm", 0.5, "seconds that are sent before and not counted")
+	probe   = flag.Bool("probe", false, "measure the time from sending an entry to its signed checkpoint")
+)
+
+const pollEvery = 3 * time.Millisecond
+
+// answered is one request: when its answer came, and how long that took.
+type answered struct{ at, took time.Duration }
+
+type sender struct {
+	http   *http.Client
+	bearer string
+	source string
+	seq    int
+	ids    uint64
+	number int
+}
+
+func newSender(bearer string, number int) *sender {
+	transport := &http.Transport{MaxIdleConnsPerHost: 1, DisableCompression: true, WriteBufferSize: 1 << 18}
+	return &sender{
+		http:   &http.Client{Transport: transport, Timeout: time.Minute},
+		bearer: bearer,
+		source: fmt.Sprintf("cloister-operator/bench/%s-%d", *run, number),
+		number: number,
+	}
+}
+
+// id gives a new uuid7: milliseconds, then the run's and the client's and the entry's own numbers.
+func (s *sender) id(at time.Time) string {
+	s.ids++
+	return fmt.Sprintf("%08x-%04x-7%03x-8%03x-%012x", at.UnixMilli()>>16, at.UnixMilli()&0xffff, s.number&0xfff, s.ids>>48&0xfff,
+		uint64(os.Getpid())<<28&0xffff_ffff_ffff|s.ids&0xfff_ffff)
+}
+
+// body gives a batch of the operator's commonest entry: the intent to apply an object.
+func (s *sender) body(count int) string {
+	var made strings.Builder
+	made.Grow(count * 420)
+	now := time.Now().UTC()
+	event := now.Format("2006-01-02T15:04:05.000000Z")
+	made.WriteString(`{"entries":[`)
+	for at := range count {
+		if at > 0 {
+			made.WriteByte(',')
+		}
+		made.WriteString(`{"id":"` + s.id(now) + `","event":"` + event + `","actor":{"type":"user","sub":"u-1","name":"Ana Ruiz"},`)
+		made.WriteString(`"action":"operator:object:apply","phase":"intent","object":{"type":"ConfigMap","id":"app-config-`)
+		made.WriteString(strconv.Itoa(s.seq % 97))
+		made.WriteString(`","namespace":"tenant-acme-pharma"},"src":{"kind":"operator","id":"` + s.source + `","seq":`)
+		made.WriteString(strconv.Itoa(s.seq))
+		made.WriteString(`}}`)
+		s.seq++
+	}
+	made.WriteString(`]}`)
+	return made.String()
+}
+
+func (s *sender) do(method, path, body string) ([]byte, error) {
+	request, err := http.NewRequest(method, *base+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+s.bearer)
+	response, err := s.http.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close() //nolint:errcheck // what was read was read
+	data, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s %s: %s: %.300s", method, path, response.Status, data)
+	}
+	return data, err
+}
+
+// send appends batches until the time is over.
+func (s *sender) send(began time.Time) []answered {
+	var all []answered
+	end := began.Add(time.Duration((*warm + *seconds) * float64(time.Second)))
+	for time.Now().Before(end) {
+		body, start := s.body(*batch), time.Now()
+		if _, err := s.do(http.MethodPost, "/entries", body); err != nil {
+			fail(err)
+		}
+		all = append(all, answered{time.Since(began), time.Since(start)})
+	}
+	return all
+}
+
+// wait appends single entries and waits until a checkpoint covers each; it gives the times from sending to that.
+func (s *sender) wait(done <-chan struct{}) []time.Duration {
+	var all []time.Duration
+	for {
+		select {
+		case <-done:
+			return all
+		case <-time.After(10 * time.Millisecond):
+		}
+		start := time.Now()
+		data, err := s.do(http.MethodPost, "/entries", s.body(1))
+		if err != nil {
+			fail(err)
+		}
+		var said struct{ Entries []struct{ Index int } }
+		if err := json.Unmarshal(data, &said); err != nil {
+			fail(err)
+		}
+		for {
+			note, err := s.do(http.MethodGet, "/checkpoint", "")
+			if err != nil {
+				fail(err)
+			}
+			size, err := strconv.Atoi(strings.Split(string(note), "\n")[1])
+			if err != nil {
+				fail(err)
+			}
+			if size > said.Entries[0].Index {
+				break
+			}
+			time.Sleep(pollEvery)
+		}
+		all = append(all, time.Since(start))
+	}
+}
+
+func main() {
+	flag.Parse()
+	secret, err := os.ReadFile(*token)
+	if err != nil {
+		fail(err)
+	}
+	bearer := strings.TrimSpace(string(secret))
+	counted := make([][]answered, *clients)
+	var sending, probing sync.WaitGroup
+	var lags []time.Duration
+	done := make(chan struct{})
+	began := time.Now()
+	for number := range *clients {
+		sending.Go(func() { counted[number] = newSender(bearer, number).send(began) })
+	}
+	if *probe {
+		probing.Go(func() { lags = newSender(bearer, *clients).wait(done) })
+	}
+	sending.Wait()
+	close(done)
+	probing.Wait()
+	report(slices.Concat(counted...), lags)
+}
+
+// report prints what was acknowledged after the warm-up and before the time was over.
+func report(all []answered, lags []time.Duration) {
+	first := time.Duration(*warm * float64(time.Second))
+	last := first + time.Duration(*seconds*float64(time.Second))
+	var took []time.Duration
+	for _, each := range all {
+		if each.at >= first && each.at < last {
+			took = append(took, each.took)
+		}
+	}
+	facts := map[string]any{"clients": *clients, "batch": *batch, "requests": len(took), "entries": len(took) * *batch}
+	facts["perSecond"] = float64(len(took)**batch) / *seconds
+	facts["p50"], facts["p99"] = percentile(took, 0.5), percentile(took, 0.99)
+	if *probe {
+		facts["probes"] = len(lags)
+		facts["signed50"], facts["signed99"] = percentile(lags, 0.5), percentile(lags, 0.99)
+		facts["signedMost"] = percentile(lags, 1)
+	}
+	out := bufio.NewWriter(os.Stdout)
+	if err := json.NewEncoder(out).Encode(facts); err != nil {
+		fail(err)
+	}
+	if err := out.Flush(); err != nil {
+		fail(err)
+	}
+}
+
+// percentile gives milliseconds.
+func percentile(all []time.Duration, share float64) float64 {
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[min(len(all)-1, int(float64(len(all))*share))].Seconds() * 1e3
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
