@@ -91,6 +91,13 @@ _PATHS: Final[dict[str, dict[str, dict[str, Any]]]] = {
         )
     },
     "/v1/logs/{log}/checkpoint": {"get": _CHECKPOINT},
+    "/v1/logs/{log}/checkpoint/witnessed": {
+        "get": operation(
+            "The last checkpoint that a quorum of witnesses has cosigned",
+            [LOG],
+            {200: answer("A signed note (C2SP tlog-checkpoint)", PLAIN), 404: answer("None is cosigned yet")},
+        )
+    },
     "/v1/logs/{log}/tile/{path}": {"get": _TILES},
     "/{log}/checkpoint": {"get": _CHECKPOINT},
     "/{log}/tile/{path}": {"get": _TILES},

@@ -52,6 +52,7 @@ class Peer:
         self._settings, self._pins, self._transport = settings, pins, transport
         self._known = [parse_vkey(vkey) for vkey in settings.vkeys]
         self._client: httpx.AsyncClient | None = None
+        self._pinning = asyncio.Lock()  # several logs meet the witness for the first time at once
 
     async def close(self) -> None:
         """Close the connections."""
@@ -61,7 +62,9 @@ class Peer:
 
     async def keys(self) -> list[KeyVerifier]:
         """Return its keys: given in the settings, or those it showed at the first meeting, kept in the guard's folder."""
-        if not self._known and self._pins is not None:
+        async with self._pinning:
+            if self._known or self._pins is None:
+                return self._known
             pin = self._pins / f"{self.name}.witness"
             if not await asyncio.to_thread(pin.exists):
                 text = (await self._get("vkey")).decode("utf-8", "strict")
