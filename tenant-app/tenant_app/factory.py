@@ -14,14 +14,17 @@ from tenant_app.domain.workflow import load as load_workflow
 from tenant_app.services.administration import Administration
 from tenant_app.services.alerts import Alerts
 from tenant_app.services.annotations import Annotations
+from tenant_app.services.authority import Authority, AuthorityRules
 from tenant_app.services.columns import Columns
 from tenant_app.services.components import Components
 from tenant_app.services.directory_watch import DirectoryWatch
 from tenant_app.services.documents import Documents
 from tenant_app.services.export import Export
+from tenant_app.services.grants import Grants
 from tenant_app.services.health import Health
 from tenant_app.services.keyring import Keyring
 from tenant_app.services.parts import Parts
+from tenant_app.services.people import People
 from tenant_app.services.progress import Progress
 from tenant_app.services.recorder import Recorder
 from tenant_app.services.relay import Relay
@@ -64,6 +67,8 @@ class App:
     retention: Retention
     scrub: Scrub
     administration: Administration
+    authority: Authority
+    grants: Grants
     relay: Relay
     watch: DirectoryWatch
     export: Export
@@ -96,6 +101,8 @@ def build(settings: Settings, ports: Ports) -> App:
         absolute=timedelta(seconds=settings.sessions.absolute_seconds),
         max_concurrent=settings.sessions.max_concurrent,
     )
+    authority = Authority(database, recorder, _authority_rules(settings))
+    people = People(columns)
     documents = Documents(database, columns, recorder, ports.keys, tenant=tenant, max_bytes=settings.uploads.max_bytes)
     alerts = Alerts(database, columns, recorder, list(ports.sinks), tenant=tenant)
     keyring = Keyring(ports.keys)
@@ -130,10 +137,18 @@ def build(settings: Settings, ports: Ports) -> App:
         retention=Retention(database, columns, recorder),
         scrub=Scrub(database, columns, recorder, alerts),
         administration=Administration(database, columns, recorder),
+        authority=authority,
+        grants=Grants(database, columns, recorder, ports.directory, authority, people),
         relay=Relay(database, columns, recorder, ports.audit),
         watch=DirectoryWatch(database, columns, recorder, ports.directory, rules),
         export=Export(database, columns, recorder, documents, tenant=tenant),
         health=Health(database, ports.keys, ports.audit, ports.directory),
+    )
+
+
+def _authority_rules(settings: Settings) -> AuthorityRules:
+    return AuthorityRules(
+        required=frozenset(settings.training.required), longest=timedelta(days=settings.grants.longest_days)
     )
 
 

@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 DEFAULT_PATH = "/etc/cloister/app/config.json"
 
 Role = Literal["reader", "author", "reviewer", "approver", "publisher", "administrator"]
+RightName = Literal["view", "author", "annotate", "review", "approve", "publish", "administer"]
 
 
 class Section(BaseModel):
@@ -137,6 +138,18 @@ class SigningSection(Section):
     longest_seconds: int = Field(default=7200, ge=60, le=43200)
 
 
+class TrainingSection(Section):
+    """Which roles and rights need a valid training record to be held (11.10(i))."""
+
+    required: tuple[Role | RightName, ...] = ()
+
+
+class GrantsSection(Section):
+    """Extra grants beside the directory's groups."""
+
+    longest_days: int = Field(default=366, ge=1, le=3660)
+
+
 class SystemSection(Section):
     """What is running, as the operator deployed it."""
 
@@ -159,6 +172,8 @@ class Settings(Section):
     signing: SigningSection = SigningSection()
     alerts: tuple[SinkSection, ...] = ()
     system: SystemSection = SystemSection()
+    training: TrainingSection = TrainingSection()
+    grants: GrantsSection = GrantsSection()
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:

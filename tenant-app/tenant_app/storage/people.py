@@ -27,7 +27,7 @@ async def keep_person(conn: Conn, sub: str, sealed: bytes) -> None:
 async def all_people(conn: Conn) -> list[Row]:
     """Return everyone who ever signed in: sub, sealed, enrolled_at, live (count of live sessions)."""
     cursor = await conn.execute(
-        "SELECT p.sub, p.sealed, p.enrolled_at, count(s.id_hash) AS live FROM people p"
+        "SELECT p.sub, p.sealed, p.enrolled_at, p.suspended_at, count(s.id_hash) AS live FROM people p"
         " LEFT JOIN sessions s ON s.sub = p.sub AND s.ended_at IS NULL GROUP BY p.sub ORDER BY p.enrolled_at"
     )
     return await cursor.fetchall()

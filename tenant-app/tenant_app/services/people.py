@@ -1,0 +1,83 @@
+"""Who people are, for services that name them: opened from their sealed descriptions."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from tenant_app.domain.access import Role
+from tenant_app.domain.authority import Identity
+from tenant_app.errors import NotFound
+from tenant_app.services.columns import Columns
+from tenant_app.storage import people, sign_off
+from tenant_app.storage.database import Conn
+
+GONE = "somebody who is no longer known"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Somebody who has signed in at least once; `roles` as the directory said at their last sign-in."""
+
+    sub: str
+    name: str
+    account: str
+    mail: str
+    title: str
+    roles: frozenset[Role]
+    live: int
+    suspended_at: datetime | None
+
+    @property
+    def identity(self) -> Identity:
+        """Return what tells them apart, without the personnel number, which an enrolment record holds."""
+        return Identity(sub=self.sub, mail=self.mail)
+
+
+class People:
+    """Reads people; changes nobody."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+
+    async def every(self, conn: Conn) -> dict[str, Known]:
+        """Return everyone who ever signed in, by id, in the order of their names."""
+        await self._columns.ready()
+        found = []
+        for row in await people.all_people(conn):
+            words = self._columns.open(row["sealed"], "people", row["sub"])
+            found.append(
+                Known(
+                    sub=row["sub"],
+                    name=words["name"],
+                    account=words["account"],
+                    mail=words["mail"],
+                    title=words["title"],
+                    roles=frozenset(Role(role) for role in words["roles"]),
+                    live=row["live"],
+                    suspended_at=row["suspended_at"],
+                )
+            )
+        return {each.sub: each for each in sorted(found, key=lambda each: each.name.casefold())}
+
+    async def name(self, conn: Conn, sub: str) -> str:
+        """Return a person's printed name."""
+        sealed = await people.find_person(conn, sub)
+        return str(self._columns.open(sealed, "people", sub)["name"]) if sealed else GONE
+
+    async def identity(self, conn: Conn, sub: str) -> Identity:
+        """Return what tells a person apart: id, mail, and the personnel number of their newest enrolment record.
+
+        Raises NotFound for somebody who never signed in.
+        """
+        sealed = await people.find_person(conn, sub)
+        if sealed is None:
+            raise NotFound(
+                "There is no such person here. Somebody has to sign in once before they can be given anything."
+            )
+        words = self._columns.open(sealed, "people", sub)
+        return Identity(sub=sub, mail=words["mail"], personnel=await self._personnel(conn, sub))
+
+    async def _personnel(self, conn: Conn, sub: str) -> str:
+        rows = await sign_off.enrolments(conn, sub)
+        if not rows:
+            return ""
+        return str(self._columns.open(rows[0]["sealed"], "enrolments", str(rows[0]["id"]), sub)["personnel"])
