@@ -19,13 +19,16 @@ from tenant_app.services.columns import Columns
 from tenant_app.services.components import Components
 from tenant_app.services.directory_watch import DirectoryWatch
 from tenant_app.services.documents import Documents
+from tenant_app.services.enrolment import Enrolments
 from tenant_app.services.export import Export
 from tenant_app.services.grants import Grants
 from tenant_app.services.health import Health
 from tenant_app.services.keyring import Keyring
 from tenant_app.services.parts import Parts
 from tenant_app.services.people import People
+from tenant_app.services.policies import Policies
 from tenant_app.services.progress import Progress
+from tenant_app.services.readiness import Readiness
 from tenant_app.services.recorder import Recorder
 from tenant_app.services.relay import Relay
 from tenant_app.services.retention import Retention
@@ -69,6 +72,8 @@ class App:
     administration: Administration
     authority: Authority
     grants: Grants
+    policies: Policies
+    enrolments: Enrolments
     relay: Relay
     watch: DirectoryWatch
     export: Export
@@ -117,6 +122,7 @@ def build(settings: Settings, ports: Ports) -> App:
         directory=ports.directory,
         documents=documents,
         progress=progress,
+        readiness=Readiness(authority.rules),
         rows=Rows(columns, tenant),
         tenant=tenant,
         system={"app_image": settings.system.image, "app_version": settings.system.version},
@@ -139,6 +145,8 @@ def build(settings: Settings, ports: Ports) -> App:
         administration=Administration(database, columns, recorder),
         authority=authority,
         grants=Grants(database, columns, recorder, ports.directory, authority, people),
+        policies=Policies(database, columns, recorder, people),
+        enrolments=Enrolments(database, columns, recorder, people),
         relay=Relay(database, columns, recorder, ports.audit),
         watch=DirectoryWatch(database, columns, recorder, ports.directory, rules),
         export=Export(database, columns, recorder, documents, tenant=tenant),
@@ -148,7 +156,9 @@ def build(settings: Settings, ports: Ports) -> App:
 
 def _authority_rules(settings: Settings) -> AuthorityRules:
     return AuthorityRules(
-        required=frozenset(settings.training.required), longest=timedelta(days=settings.grants.longest_days)
+        required=frozenset(settings.training.required),
+        longest=timedelta(days=settings.grants.longest_days),
+        enrolment=settings.signing.enrolment,
     )
 
 

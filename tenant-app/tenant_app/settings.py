@@ -136,6 +136,9 @@ class SigningSection(Section):
 
     idle_seconds: int = Field(default=600, ge=30, le=3600)
     longest_seconds: int = Field(default=7200, ge=60, le=43200)
+    enrolment: Literal["directory", "required"] = Field(
+        default="directory", description="directory: its groups count as verified; required: only after a record here."
+    )
 
 
 class TrainingSection(Section):

@@ -68,7 +68,7 @@ def in_force(
 
 def needed_training(name: str, required: frozenset[str]) -> frozenset[str]:
     """Return the training that a grant of this name needs: its own and that of each right that it gives."""
-    return ({name} | {right.value for right in given_by(name)}) & required
+    return frozenset({name} | {right.value for right in given_by(name)}) & required
 
 
 def same_person(one: Identity, other: Identity) -> bool:

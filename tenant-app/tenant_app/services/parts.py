@@ -7,6 +7,7 @@ from tenant_app.services.columns import Columns
 from tenant_app.services.documents import Documents
 from tenant_app.services.keyring import Keyring
 from tenant_app.services.progress import Progress
+from tenant_app.services.readiness import Readiness
 from tenant_app.services.recorder import Recorder
 from tenant_app.services.rows import Rows
 from tenant_app.storage.database import Database
@@ -24,6 +25,7 @@ class Parts:
     directory: Directory
     documents: Documents
     progress: Progress
+    readiness: Readiness
     rows: Rows
     tenant: str
     system: dict[str, str]

@@ -69,6 +69,7 @@ class Signing:
                 joining=frozenset({"to be chosen"}) if name == "submit" else frozenset(),
             )  # fmt: skip
             decide(transition, facts)
+            await self._parts.readiness.check(conn, caller)
             bound = self._bound(document, number, row["sha256"], transition)
             await workflow.keep_challenge(conn, token_hash(nonce), caller.session.id_hash, bound, now + CHALLENGE_LIFE)
         return Challenge(
@@ -99,6 +100,7 @@ class Signing:
             await self._parts.recorder.refuse_when_behind(conn)
             facts, row = await self._facts(conn, caller, request, reason)
             decide(transition, facts)
+            await self._parts.readiness.check(conn, caller)
             bound = self._bound(request.document, request.number, row["sha256"], transition)
             fresh = await workflow.use_challenge(conn, token_hash(request.nonce), caller.session.id_hash, bound, now)
         if not fresh:

@@ -146,12 +146,15 @@ async def _record(conn: Conn, parts: Parts, row: Row) -> dict[str, Any]:
 async def _signer(conn: Conn, parts: Parts, caller: Caller) -> dict[str, Any]:
     sealed = await people.find_person(conn, caller.session.sub)
     person = parts.columns.open(sealed or b"", "people", caller.session.sub)
+    ready = await parts.readiness.check(conn, caller)
     return {
         "sub": caller.session.sub,
         "dn": person["dn"],
         "printed_name": person["name"],
         "title": person["title"],
         "roles": sorted(caller.session.roles),
+        "enrolment": ready.enrolment,
+        "policy_sha256": ready.policy_sha256,
     }
 
 
