@@ -15,8 +15,10 @@ from tenant_app.services.administration import Administration
 from tenant_app.services.alerts import Alerts
 from tenant_app.services.annotations import Annotations
 from tenant_app.services.authority import Authority, AuthorityRules
+from tenant_app.services.candidates import Candidates
 from tenant_app.services.columns import Columns
 from tenant_app.services.components import Components
+from tenant_app.services.delegations import Delegations
 from tenant_app.services.directory_watch import DirectoryWatch
 from tenant_app.services.documents import Documents
 from tenant_app.services.enrolment import Enrolments
@@ -74,6 +76,8 @@ class App:
     grants: Grants
     policies: Policies
     enrolments: Enrolments
+    delegations: Delegations
+    candidates: Candidates
     relay: Relay
     watch: DirectoryWatch
     export: Export
@@ -111,7 +115,10 @@ def build(settings: Settings, ports: Ports) -> App:
     documents = Documents(database, columns, recorder, ports.keys, tenant=tenant, max_bytes=settings.uploads.max_bytes)
     alerts = Alerts(database, columns, recorder, list(ports.sinks), tenant=tenant)
     keyring = Keyring(ports.keys)
-    progress = Progress(database, columns, keyring, load_workflow(), tenant=tenant)
+    definition = load_workflow()
+    delegations = Delegations(database, columns, recorder, ports.directory, authority, people, definition)
+    candidates = Candidates(database, ports.directory, authority)
+    progress = Progress(database, columns, keyring, definition, delegations, tenant=tenant)
     components = Components(database, recorder, ports.directory, alerts, _period_rules(settings))
     parts = Parts(
         database=database,
@@ -123,6 +130,8 @@ def build(settings: Settings, ports: Ports) -> App:
         documents=documents,
         progress=progress,
         readiness=Readiness(authority.rules),
+        delegations=delegations,
+        candidates=candidates,
         rows=Rows(columns, tenant),
         tenant=tenant,
         system={"app_image": settings.system.image, "app_version": settings.system.version},
@@ -147,6 +156,8 @@ def build(settings: Settings, ports: Ports) -> App:
         grants=Grants(database, columns, recorder, ports.directory, authority, people),
         policies=Policies(database, columns, recorder, people),
         enrolments=Enrolments(database, columns, recorder, people),
+        delegations=delegations,
+        candidates=candidates,
         relay=Relay(database, columns, recorder, ports.audit),
         watch=DirectoryWatch(database, columns, recorder, ports.directory, rules),
         export=Export(database, columns, recorder, documents, tenant=tenant),

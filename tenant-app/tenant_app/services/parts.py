@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from tenant_app.adapters.ports import Directory, Keys
+from tenant_app.services.candidates import Candidates
 from tenant_app.services.columns import Columns
+from tenant_app.services.delegations import Delegations
 from tenant_app.services.documents import Documents
 from tenant_app.services.keyring import Keyring
 from tenant_app.services.progress import Progress
@@ -26,6 +28,8 @@ class Parts:
     documents: Documents
     progress: Progress
     readiness: Readiness
+    delegations: Delegations
+    candidates: Candidates
     rows: Rows
     tenant: str
     system: dict[str, str]

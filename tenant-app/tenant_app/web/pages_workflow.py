@@ -4,7 +4,7 @@ from uuid import UUID
 
 from starlette.responses import RedirectResponse, Response
 
-from tenant_app.domain.access import Right, Role
+from tenant_app.domain.access import Right
 from tenant_app.errors import AppError, InvalidInput, NotFound, SigningRefused
 from tenant_app.services.components import Typed
 from tenant_app.services.signing import Request
@@ -40,6 +40,7 @@ async def sign(visit: Visit) -> Response:
         nonce=visit.text("nonce"),
         typed=Typed(account=visit.text("account"), password=visit.text("password")),
         reason=visit.text("reason"),
+        delegation=_delegation(visit.text("delegation")),
         reviewers=frozenset(str(value) for value in visit.form.getlist("reviewers") if isinstance(value, str)),
     )
     try:
@@ -70,9 +71,10 @@ async def resolve(visit: Visit) -> Response:
 async def _dialog(visit: Visit, *, error: AppError | None = None) -> Response:
     document, step = document_id(visit), visit.request.path_params["step"]
     number = visit.request.path_params["number"]
-    challenge = await visit.app.signing.challenge(visit.caller, visit.client, document, number, step)
+    delegation = _delegation(visit.text("delegation") or visit.request.query_params.get("for", ""))
+    challenge = await visit.app.signing.challenge(visit.caller, visit.client, document, number, step, delegation)
     found, _ = await visit.app.documents.open(visit.caller, document)
-    reviewers = await visit.app.ports.directory.members(Role.REVIEWER) if step == "submit" else []
+    reviewers = await visit.app.candidates.who_may(Right.REVIEW) if step == "submit" else []
     return render(
         visit,
         "sign.html",
@@ -84,6 +86,15 @@ async def _dialog(visit: Visit, *, error: AppError | None = None) -> Response:
         chosen=visit.form.getlist("reviewers"),
         reason=visit.text("reason"),
     )
+
+
+def _delegation(text: str) -> UUID | None:
+    if not text:
+        return None
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise NotFound("There is no such delegation to you.") from error
 
 
 _VERSION = "/documents/{document}/versions/{number:int}"

@@ -9,6 +9,7 @@ import jinja2
 from starlette.responses import HTMLResponse
 
 from tenant_app.domain.access import Right
+from tenant_app.domain.delegation import signed_by
 from tenant_app.domain.media import BY_NAME
 from tenant_app.web.navigation import navigation
 from tenant_app.web.visit import Visit
@@ -110,7 +111,15 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        {"size": size, "when": when, "exactly": exactly, "ago": ago, "initials": initials, "media": media_label}
+        {
+            "size": size,
+            "when": when,
+            "exactly": exactly,
+            "ago": ago,
+            "initials": initials,
+            "media": media_label,
+            "signed_by": signed_by,
+        }
     )
     environment.globals.update(
         asset=asset,
