@@ -10,7 +10,8 @@ from tenant_app.adapters.sinks import sink_of
 from tenant_app.adapters.vault import VaultKeys
 from tenant_app.domain.identity import SessionRules
 from tenant_app.domain.signing import PeriodRules
-from tenant_app.domain.workflow import load as load_workflow
+from tenant_app.domain.workflow import Definition
+from tenant_app.domain.workflow_file import definition_of
 from tenant_app.services.administration import Administration
 from tenant_app.services.alerts import Alerts
 from tenant_app.services.annotations import Annotations
@@ -115,7 +116,7 @@ def build(settings: Settings, ports: Ports) -> App:
     documents = Documents(database, columns, recorder, ports.keys, tenant=tenant, max_bytes=settings.uploads.max_bytes)
     alerts = Alerts(database, columns, recorder, list(ports.sinks), tenant=tenant)
     keyring = Keyring(ports.keys)
-    definition = load_workflow()
+    definition = workflow_of(settings)
     delegations = Delegations(database, columns, recorder, ports.directory, authority, people, definition)
     candidates = Candidates(database, ports.directory, authority)
     progress = Progress(database, columns, keyring, definition, delegations, tenant=tenant)
@@ -163,6 +164,13 @@ def build(settings: Settings, ports: Ports) -> App:
         export=Export(database, columns, recorder, documents, tenant=tenant),
         health=Health(database, ports.keys, ports.audit, ports.directory),
     )
+
+
+def workflow_of(settings: Settings) -> Definition:
+    """Return the tenant's workflow. Raises OSError when its file cannot be read, ValueError naming everything wrong with it."""
+    path = settings.workflow.file
+    raw = path.read_bytes() if path is not None else None
+    return definition_of(raw, settings.signing.meanings, where=str(path) if path else "workflow")
 
 
 def _authority_rules(settings: Settings) -> AuthorityRules:

@@ -139,6 +139,10 @@ class SigningSection(Section):
     enrolment: Literal["directory", "required"] = Field(
         default="directory", description="directory: its groups count as verified; required: only after a record here."
     )
+    meanings: dict[str, str] = Field(
+        default_factory=dict,
+        description="Statements by meaning code, in place of the workflow's; the codes are closed.",
+    )
 
 
 class TrainingSection(Section):
@@ -151,6 +155,12 @@ class GrantsSection(Section):
     """Extra grants beside the directory's groups."""
 
     longest_days: int = Field(default=366, ge=1, le=3660)
+
+
+class WorkflowSection(Section):
+    """The tenant's own workflow, as a mounted JSON file like the package's domain/workflow.json; checked at start."""
+
+    file: Path | None = None
 
 
 class SystemSection(Section):
@@ -177,6 +187,7 @@ class Settings(Section):
     system: SystemSection = SystemSection()
     training: TrainingSection = TrainingSection()
     grants: GrantsSection = GrantsSection()
+    workflow: WorkflowSection = WorkflowSection()
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:

@@ -1,12 +1,14 @@
 """The web application: routes behind the guard, probes beside it, background work in its lifespan."""
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import rfc8785
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -15,6 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from tenant_app.domain.audit import Change
 from tenant_app.errors import AppError
 from tenant_app.factory import App
 from tenant_app.web import pages_admin, pages_copies, pages_documents, pages_session, pages_workflow
@@ -59,6 +62,16 @@ async def _kept(work: Callable[[], Awaitable[None]]) -> None:
             return
 
 
+def _running(app: App) -> tuple[Change, ...]:
+    definition = app.progress.definition
+    statements = hashlib.sha256(rfc8785.dumps(dict(definition.statements))).hexdigest()
+    return (
+        Change(path="/workflow", new=definition.version),
+        Change(path="/workflowSha256", new=definition.digest),
+        Change(path="/statementsSha256", new=statements),
+    )
+
+
 def create(app: App) -> Starlette:
     """Return the ASGI application that serves `app`."""
 
@@ -66,7 +79,7 @@ def create(app: App) -> Starlette:
     async def lifespan(_web: Starlette) -> AsyncIterator[None]:
         await app.database.open()
         loops = (
-            partial(app.recorder.announce, app.settings.system.image, app.settings.system.version),
+            partial(app.recorder.announce, app.settings.system.image, app.settings.system.version, *_running(app)),
             app.relay.run,
             app.watch.run,
             app.alerts.run,
