@@ -12,10 +12,12 @@ from tenant_app.domain.identity import SessionRules
 from tenant_app.domain.signing import PeriodRules
 from tenant_app.domain.workflow import Definition
 from tenant_app.domain.workflow_file import definition_of
+from tenant_app.services.access_review import AccessReview
 from tenant_app.services.administration import Administration
 from tenant_app.services.alerts import Alerts
 from tenant_app.services.annotations import Annotations
 from tenant_app.services.authority import Authority, AuthorityRules
+from tenant_app.services.authority_watch import AuthorityWatch
 from tenant_app.services.candidates import Candidates
 from tenant_app.services.columns import Columns
 from tenant_app.services.components import Components
@@ -27,6 +29,7 @@ from tenant_app.services.export import Export
 from tenant_app.services.grants import Grants
 from tenant_app.services.health import Health
 from tenant_app.services.keyring import Keyring
+from tenant_app.services.losses import Losses
 from tenant_app.services.parts import Parts
 from tenant_app.services.people import People
 from tenant_app.services.policies import Policies
@@ -40,6 +43,7 @@ from tenant_app.services.scrub import Scrub
 from tenant_app.services.search import Search
 from tenant_app.services.sessions import Sessions
 from tenant_app.services.signing import Signing
+from tenant_app.services.two_person import TwoPerson
 from tenant_app.settings import Settings
 from tenant_app.storage.database import Database
 
@@ -79,6 +83,10 @@ class App:
     enrolments: Enrolments
     delegations: Delegations
     candidates: Candidates
+    two_person: TwoPerson
+    losses: Losses
+    access_review: AccessReview
+    authority_watch: AuthorityWatch
     relay: Relay
     watch: DirectoryWatch
     export: Export
@@ -137,6 +145,16 @@ def build(settings: Settings, ports: Ports) -> App:
         tenant=tenant,
         system={"app_image": settings.system.image, "app_version": settings.system.version},
     )
+    two_person = TwoPerson(
+        database,
+        columns,
+        recorder,
+        alerts,
+        people,
+        cool_off=timedelta(seconds=settings.two_person.cool_off_seconds),
+    )
+    every = timedelta(days=settings.access_review.every_days)
+    access_review = AccessReview(parts, components, authority, people, alerts, every)
     return App(
         settings=settings,
         ports=ports,
@@ -159,6 +177,10 @@ def build(settings: Settings, ports: Ports) -> App:
         enrolments=Enrolments(database, columns, recorder, people),
         delegations=delegations,
         candidates=candidates,
+        two_person=two_person,
+        losses=Losses(database, columns, recorder, alerts, people, two_person),
+        access_review=access_review,
+        authority_watch=AuthorityWatch(database, columns, authority, delegations, two_person, access_review),
         relay=Relay(database, columns, recorder, ports.audit),
         watch=DirectoryWatch(database, columns, recorder, ports.directory, rules),
         export=Export(database, columns, recorder, documents, tenant=tenant),

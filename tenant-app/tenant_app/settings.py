@@ -157,6 +157,18 @@ class GrantsSection(Section):
     longest_days: int = Field(default=366, ge=1, le=3660)
 
 
+class AccessReviewSection(Section):
+    """How often who has which right is reviewed (11.300(b))."""
+
+    every_days: int = Field(default=180, ge=1, le=3660)
+
+
+class TwoPersonSection(Section):
+    """How long an act that two administrators agreed on waits, so that its owner can object (11.200(a)(3))."""
+
+    cool_off_seconds: int = Field(default=3600, ge=0, le=86400 * 30)
+
+
 class WorkflowSection(Section):
     """The tenant's own workflow, as a mounted JSON file like the package's domain/workflow.json; checked at start."""
 
@@ -188,6 +200,8 @@ class Settings(Section):
     training: TrainingSection = TrainingSection()
     grants: GrantsSection = GrantsSection()
     workflow: WorkflowSection = WorkflowSection()
+    access_review: AccessReviewSection = AccessReviewSection()
+    two_person: TwoPersonSection = TwoPersonSection()
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:

@@ -19,12 +19,11 @@ _SUSPENDED = "Your access is suspended since a loss was reported. Two administra
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorityRules:
-    """The tenant's settings: training that is demanded, the longest grant, how enrolment is proven, the cool-off of resets."""
+    """The tenant's settings: training that is demanded, the longest grant, how enrolment is proven."""
 
     required: frozenset[str] = frozenset()
     longest: timedelta = timedelta(days=366)
     enrolment: str = "directory"
-    cool_off: timedelta = timedelta(hours=1)
 
 
 class Authority:

@@ -43,7 +43,7 @@ async def payload_of(conn: Conn, parts: Parts, caller: Caller, row: Row, step: S
         "sig_id": str(uuid7()),
         "tenant": parts.tenant,
         "record": await _record(conn, parts, row),
-        "signer": await _signer(conn, parts, caller),
+        "signer": await signer_of(conn, parts, caller),
         "on_behalf_of": step.acting.as_json() if step.acting else None,
         "meaning": {
             "code": step.transition.meaning,
@@ -151,7 +151,8 @@ async def _record(conn: Conn, parts: Parts, row: Row) -> dict[str, Any]:
     }
 
 
-async def _signer(conn: Conn, parts: Parts, caller: Caller) -> dict[str, Any]:
+async def signer_of(conn: Conn, parts: Parts, caller: Caller) -> dict[str, Any]:
+    """Return who signs, as the payload says it: printed name, how they were enrolled, the policy they accepted."""
     sealed = await people.find_person(conn, caller.session.sub)
     person = parts.columns.open(sealed or b"", "people", caller.session.sub)
     ready = await parts.readiness.check(conn, caller)

@@ -82,6 +82,7 @@ def create(app: App) -> Starlette:
             partial(app.recorder.announce, app.settings.system.image, app.settings.system.version, *_running(app)),
             app.relay.run,
             app.watch.run,
+            app.authority_watch.run,
             app.alerts.run,
             app.scrub.run,
             app.search.warm,
