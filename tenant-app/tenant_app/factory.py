@@ -170,7 +170,7 @@ def build(settings: Settings, ports: Ports) -> App:
         search=Search(database, columns, recorder, tenant=tenant),
         retention=Retention(database, columns, recorder),
         scrub=Scrub(database, columns, recorder, alerts),
-        administration=Administration(database, columns, recorder),
+        administration=Administration(database, columns, recorder, ports.directory, authority, people),
         authority=authority,
         grants=Grants(database, columns, recorder, ports.directory, authority, people),
         policies=Policies(database, columns, recorder, people),

@@ -19,7 +19,7 @@ from tenant_app.errors import Conflict, InvalidInput, NotFound
 from tenant_app.services.authority import Authority
 from tenant_app.services.caller import Caller
 from tenant_app.services.columns import Columns
-from tenant_app.services.people import People
+from tenant_app.services.people import Known, People
 from tenant_app.services.recorder import Recorder
 from tenant_app.storage import authority, delegations
 from tenant_app.storage.database import Conn, Database, Row
@@ -160,6 +160,17 @@ class Delegations:
                     end_reason=row["end_reason"] or "",
                 )
                 for row in rows
+            ]
+
+    async def colleagues(self, caller: Caller) -> list[Known]:
+        """Return who could be a delegate: everybody else who has signed in, is not suspended, and may read."""
+        async with self._database.transaction() as conn:
+            found = await self._people.every(conn)
+            return [
+                each
+                for each in found.values()
+                if each.sub != caller.session.sub
+                and Right.VIEW in (await self._authority.of(conn, each.sub, each.roles)).rights
             ]
 
     async def acting(self, caller: Caller, id_: UUID, transition: Transition) -> Acting:

@@ -143,3 +143,12 @@ async def forget_failures(conn: Conn, keys: dict[Scope, bytes]) -> None:
     """Clear counters after a success."""
     for scope, key in sorted(keys.items()):
         await conn.execute("DELETE FROM sign_in_failures WHERE scope = %s AND key = %s", (scope.value, key))
+
+
+async def live_sessions(conn: Conn, sub: str) -> list[Row]:
+    """Return a person's live sessions, newest first: signed_in_at and last_seen_at of each."""
+    cursor = await conn.execute(
+        "SELECT signed_in_at, last_seen_at FROM sessions WHERE sub = %s AND ended_at IS NULL ORDER BY signed_in_at DESC",
+        (sub,),
+    )
+    return await cursor.fetchall()

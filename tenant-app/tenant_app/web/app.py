@@ -20,7 +20,16 @@ from starlette.types import Scope
 from tenant_app.domain.audit import Change
 from tenant_app.errors import AppError
 from tenant_app.factory import App
-from tenant_app.web import pages_admin, pages_copies, pages_documents, pages_session, pages_workflow
+from tenant_app.web import (
+    pages_admin,
+    pages_authority,
+    pages_copies,
+    pages_documents,
+    pages_me,
+    pages_people,
+    pages_session,
+    pages_workflow,
+)
 from tenant_app.web.api import create_api
 from tenant_app.web.guard import as_route
 from tenant_app.web.headers import StrictHeaders
@@ -37,6 +46,9 @@ PAGES = [
     *pages_documents.PAGES,
     *pages_copies.PAGES,
     *pages_admin.PAGES,
+    *pages_people.PAGES,
+    *pages_authority.PAGES,
+    *pages_me.PAGES,
 ]
 
 

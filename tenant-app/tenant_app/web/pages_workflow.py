@@ -1,5 +1,6 @@
 """Pages of the workflow: what waits for me, the signing dialog, remarks."""
 
+from typing import Any
 from uuid import UUID
 
 from starlette.responses import RedirectResponse, Response
@@ -19,10 +20,23 @@ _SEE_OTHER = 303
 async def home(visit: Visit) -> Response:
     """Show what waits for the person; an administrator without content rights sees only that."""
     if not visit.may(Right.VIEW):
-        return render(visit, "home_no_content.html")
+        return render(visit, "home_no_content.html", **await _notices(visit))
     tasks = await visit.app.progress.tasks(visit.caller)
     recent = await visit.app.documents.page(visit.caller)
-    return render(visit, "home.html", tasks=tasks, recent=recent[:5])
+    return render(visit, "home.html", tasks=tasks, recent=recent[:5], **await _notices(visit))
+
+
+async def _notices(visit: Visit) -> dict[str, Any]:
+    """Return what a person has to know after signing in: what was asked for on their account, a policy, an offer."""
+    app, caller = visit.app, visit.caller
+    policy = await app.policies.current()
+    pending = policy is not None and await app.policies.accepted_at(caller) is None
+    offers = [
+        each
+        for each in await app.delegations.shown(caller)
+        if each.state == "offered" and each.delegation.receiver == caller.session.sub
+    ]
+    return {"asked": await app.two_person.about(caller), "pending": pending, "offers": offers}
 
 
 async def sign_page(visit: Visit) -> Response:
