@@ -82,6 +82,7 @@ class Administration:
         caller.require(Right.ADMINISTER)
         why = checked_reason(reason)
         async with self._database.transaction() as conn:
+            await self._people.identity(conn, sub)
             count = await people.end_all(conn, sub, SessionEnd.REVOKED, datetime.now(UTC))
             entry = Entry(
                 action=Action.SESSION_REVOKED,

@@ -116,6 +116,7 @@ class Enrolments:
             caller.require(Right.ADMINISTER)
         await self._columns.ready()
         async with self._database.transaction() as conn:
+            await self._people.identity(conn, sub)
             found = []
             for row in await sign_off.enrolments(conn, sub):
                 words: dict[str, Any] = self._columns.open(row["sealed"], "enrolments", str(row["id"]), sub)

@@ -164,6 +164,7 @@ class Grants:
             caller.require(Right.ADMINISTER)
         await self._columns.ready()
         async with self._database.transaction() as conn:
+            await self._people.identity(conn, sub)
             rows = await (authority.grants(conn, sub) if table == "grants" else authority.trainings(conn, sub))
             return [await self._record(conn, table, row) for row in rows]
 

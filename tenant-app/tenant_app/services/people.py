@@ -1,5 +1,6 @@
 """Who people are, for services that name them: opened from their sealed descriptions."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from tenant_app.storage import people, sign_off
 from tenant_app.storage.database import Conn
 
 GONE = "somebody who is no longer known"
+_SUB = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,7 @@ class People:
 
         Raises NotFound for somebody who never signed in.
         """
-        sealed = await people.find_person(conn, sub)
+        sealed = await people.find_person(conn, sub) if _SUB.fullmatch(sub) else None
         if sealed is None:
             raise NotFound(
                 "There is no such person here. Somebody has to sign in once before they can be given anything."
