@@ -91,6 +91,19 @@ async def test_idor_ids_of_nobody_are_not_found_and_never_an_error_of_ours(site:
     assert (await ana.http.post("/api/v1/delegations", json=offer, headers=hers)).status_code == 404
 
 
+async def test_an_administrator_sees_a_persons_history_with_old_and_new_and_the_look_is_recorded(site: Site, audit):
+    max_, rita = await caller(site.app, "max"), await caller(site.app, "rita")
+    until = datetime.now(UTC) + timedelta(days=30)
+    await site.app.grants.grant(max_, rita.session.sub, "review", "Stands in for Rosa", until)
+    page = await (await site.as_("max")).get(f"/admin/people/{rita.session.sub}/history")
+    assert "Grant: Right to review" in page.text
+    assert '<td class="old">view</td><td class="new">review, view</td>' in page.text
+    assert (await (await site.as_("rita")).get(f"/admin/people/{rita.session.sub}/history")).status_code == 403
+    await site.app.relay.deliver_all()
+    looks = [entry for entry in audit.entries if entry["action"] == "app:trail:view"]
+    assert [entry["object"]["type"] for entry in looks] == ["Person"]
+
+
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'])
 async def test_no_text_of_authority_is_ever_markup(site: Site, text):
     app = site.app

@@ -1,5 +1,6 @@
 """axe-core on every page, light and dark, desktop and phone: nothing serious (from the npm registry, kept in the cache)."""
 
+import re
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -109,6 +110,7 @@ def test_axe_finds_nothing_serious_on_the_pages_of_authority_and_they_work_by_ha
         admin = [
             "/admin",
             person,
+            f"{person}/history",
             "/admin/requests",
             "/admin/reviews",
             "/admin/delegations",
@@ -125,7 +127,7 @@ def test_axe_finds_nothing_serious_on_the_pages_of_authority_and_they_work_by_ha
                     found.extend((path, *each) for each in page.evaluate(RUN) if each[0] in {"serious", "critical"})
                     if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
                         found.append((path, "wider than the window", phone))
-                    name = path.strip("/").replace("/", "-")[:18] or "home"
+                    name = re.sub(r"-[0-9a-f]{8}-[0-9a-f-]{27}", "", path.strip("/").replace("/", "-")) or "home"
                     look = f"{'dark' if dark else 'light'}{'-phone' if phone else ''}"
                     page.screenshot(path=shots() / f"5-{uid}-{name}-{look}.png", full_page=True)
                 assert page.problems == []

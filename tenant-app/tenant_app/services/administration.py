@@ -15,7 +15,7 @@ from tenant_app.services.authority import Authority
 from tenant_app.services.caller import Caller
 from tenant_app.services.columns import Columns
 from tenant_app.services.people import Known, People
-from tenant_app.services.recorder import Recorder
+from tenant_app.services.recorder import Recorded, Recorder
 from tenant_app.storage import people
 from tenant_app.storage.database import Conn, Database, Row
 
@@ -94,6 +94,22 @@ class Administration:
             )
             await self._recorder.with_change(conn, entry)
         return count
+
+    async def history(self, caller: Caller, sub: str) -> list[Recorded]:
+        """Return what was done to a person's authority and sessions, newest first; the look is an entry too (AT-59)."""
+        caller.require(Right.ADMINISTER)
+        await self._columns.ready()
+        async with self._database.transaction() as conn:
+            await self._people.identity(conn, sub)
+        entry = Entry(
+            action=Action.TRAIL_VIEWED,
+            actor=caller.actor,
+            object=ObjectRef(type="Person", id=sub),
+            request=caller.request,
+        )
+        await self._recorder.alone(entry)
+        async with self._database.transaction() as conn:
+            return await self._recorder.of_object(conn, sub)
 
     async def _standing(
         self, conn: Conn, known: Known, roles: frozenset[Role] | None, sessions: tuple[Row, ...] = ()

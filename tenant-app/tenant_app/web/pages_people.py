@@ -22,6 +22,14 @@ async def person(visit: Visit) -> Response:
     return await _page(visit)
 
 
+async def history(visit: Visit) -> Response:
+    """Show what was done to a person's authority, old and new side by side."""
+    sub = visit.request.path_params["sub"]
+    entries = await visit.app.administration.history(visit.caller, sub)
+    standing = await visit.app.administration.person(visit.caller, sub)
+    return render(visit, "admin_history.html", person=standing, entries=entries)
+
+
 def _acting(act: Callable[[Visit, str], Awaitable[object]]) -> Handler:
     """Return a handler that does `act` and shows the person again, with what was wrong if it was refused."""
 
@@ -108,6 +116,7 @@ async def _page(visit: Visit, *, error: AppError | None = None) -> Response:
 _PERSON = "/admin/people/{sub}"
 PAGES = [
     Page(method="GET", path=_PERSON, needs=Right.ADMINISTER, handler=person),
+    Page(method="GET", path=_PERSON + "/history", needs=Right.ADMINISTER, handler=history),
     Page(method="POST", path=_PERSON + "/grants", needs=Right.ADMINISTER, handler=_acting(_grant)),
     Page(method="POST", path=_PERSON + "/grants/{grant}/revoke", needs=Right.ADMINISTER, handler=_acting(_revoke)),
     Page(method="POST", path=_PERSON + "/training", needs=Right.ADMINISTER, handler=_acting(_train)),

@@ -93,6 +93,19 @@ def media_label(media_type: str) -> str:
     return found.label if found else media_type
 
 
+def path_name(path: str) -> str:
+    """Return the words of a changed value's path; a grant's or a training's names what it is about."""
+    head, _, rest = path.strip("/").partition("/")
+    if rest and head in {"grants", "training"}:
+        return f"{'Grant' if head == 'grants' else 'Training'}: {NAME_WORDS.get(rest, rest)}"
+    return PATH_WORDS.get(path, head)
+
+
+def value(found: Any) -> str:
+    """Return a changed value for people: lists as their members."""
+    return ", ".join(str(each) for each in found) if isinstance(found, list) else str(found)
+
+
 def asset(name: str) -> str:
     """Return a static file's address with its digest, so that a browser may keep it for ever."""
     if name not in _DIGESTS:
@@ -121,6 +134,8 @@ def _environment() -> jinja2.Environment:
             "initials": initials,
             "media": media_label,
             "signed_by": signed_by,
+            "path_name": path_name,
+            "value": value,
         }
     )
     environment.globals.update(
