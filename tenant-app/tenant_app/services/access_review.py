@@ -12,7 +12,7 @@ from tenant_app.domain.access import Right, Role
 from tenant_app.domain.access_review import OUTCOMES, STATEMENT, TO_CHANGE, Line, Listing, due_at
 from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import SYSTEM, Change, Entry, ObjectRef, Reason, stamp
-from tenant_app.domain.authority import separated
+from tenant_app.domain.authority import Held, separated
 from tenant_app.domain.documents import checked_text
 from tenant_app.domain.identity import Person
 from tenant_app.domain.ids import new_token, token_hash, uuid7
@@ -81,7 +81,12 @@ class AccessReview:
             found |= {person.sub: person for person in await self._parts.directory.members(role)}
         async with self._parts.database.transaction() as conn:
             known = await self._people.every(conn)
-            lines = [await self._line(conn, sub, found.get(sub), known.get(sub)) for sub in {*found, *known}]
+            rows = await authority.standings(conn)
+            taken = await self._taken(conn)
+        lines = [
+            self._line(sub, found.get(sub), known.get(sub), rows.get(sub), taken.get(sub, []))
+            for sub in {*found, *known}
+        ]
         return Listing(lines=tuple(sorted(lines, key=lambda line: (line.name.casefold(), line.sub))))
 
     async def challenge(self, caller: Caller, client: Client, listing: Listing) -> tuple[str, bool]:
@@ -260,21 +265,17 @@ class AccessReview:
     def _bound(self, sha256: str) -> bytes:
         return token_hash(context(self._parts.tenant, "access_review", sha256, STATEMENT).hex())
 
-    async def _line(self, conn: Conn, sub: str, person: Person | None, known: Known | None) -> Line:
+    def _line(self, sub: str, person: Person | None, known: Known | None, row: Row | None, taken: list[str]) -> Line:
         roles = person.roles if person else frozenset[Role]()
-        now = await self._authority.of(conn, sub, roles)
-        row = await authority.standing(conn, sub)
+        now = self._authority.judged(row, roles)
         granted = [held for held in (row["grants"] if row else []) if held.until > datetime.now(UTC)]
-        taken = [each for each in await delegations.in_force_to(conn, sub, datetime.now(UTC)) if person]
         through = [f"directory: {role}" for role in sorted(roles)]
-        through += [
-            f"grant: {held.name} until {held.until:%Y-%m-%d}" for held in sorted(granted, key=lambda held: held.name)
-        ]
-        through += [await self._taken(conn, each) for each in taken]
+        through += [f"grant: {held.name} until {held.until:%Y-%m-%d}" for held in sorted(granted, key=_by_name)]
+        through += taken
         remarks = []
         if person is None:
             remarks.append("the directory no longer gives them anything")
-        if known is not None and known.suspended_at is not None:
+        if row is not None and row["suspended_at"] is not None:
             remarks.append("suspended after a loss")
         if separated(now.rights):
             remarks.append("administers and has content")
@@ -288,5 +289,16 @@ class AccessReview:
             remarks=tuple(remarks),
         )
 
-    async def _taken(self, conn: Conn, row: Row) -> str:
-        return f"delegation: {row['meaning']} for {await self._people.name(conn, row['giver'])}"
+    async def _taken(self, conn: Conn) -> dict[str, list[str]]:
+        """Return the words of every delegation in force, by the delegate's id."""
+        found: dict[str, list[str]] = {}
+        now = datetime.now(UTC)
+        for row in await delegations.of(conn):
+            if delegations.delegation(row).usable(now):
+                words = f"delegation: {row['meaning']} for {await self._people.name(conn, row['giver'])}"
+                found.setdefault(row["receiver"], []).append(words)
+        return found
+
+
+def _by_name(held: Held) -> str:
+    return held.name

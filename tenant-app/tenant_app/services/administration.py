@@ -17,7 +17,7 @@ from tenant_app.services.columns import Columns
 from tenant_app.services.people import Known, People
 from tenant_app.services.recorder import Recorded, Recorder
 from tenant_app.storage import people
-from tenant_app.storage.database import Conn, Database, Row
+from tenant_app.storage.database import Database, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,8 @@ class Administration:
         caller.require(Right.ADMINISTER)
         async with self._database.transaction() as conn:
             found = await self._people.every(conn)
-            return [await self._standing(conn, each, each.roles) for each in found.values()]
+            now = await self._authority.of_many(conn, {sub: each.roles for sub, each in found.items()})
+        return [Standing(known=each, now=now[each.sub], directory=each.roles) for each in found.values()]
 
     async def person(self, caller: Caller, sub: str) -> Standing:
         """Return one person, as the directory has them now, with their live sessions. Raises NotFound."""
@@ -75,7 +76,8 @@ class Administration:
             roles = known.roles
         async with self._database.transaction() as conn:
             sessions = tuple(await people.live_sessions(conn, sub))
-            return await self._standing(conn, known, roles, sessions)
+            now = await self._authority.of(conn, sub, roles or ())
+        return Standing(known=known, now=now, directory=roles, sessions=sessions)
 
     async def end_sessions(self, caller: Caller, sub: str, reason: str) -> int:
         """End every live session of a person, as after the loss of a credential (11.300(c), AT-43); return how many."""
@@ -110,9 +112,3 @@ class Administration:
         await self._recorder.alone(entry)
         async with self._database.transaction() as conn:
             return await self._recorder.of_object(conn, sub)
-
-    async def _standing(
-        self, conn: Conn, known: Known, roles: frozenset[Role] | None, sessions: tuple[Row, ...] = ()
-    ) -> Standing:
-        now = await self._authority.of(conn, known.sub, roles or ())
-        return Standing(known=known, now=now, directory=roles, sessions=sessions)

@@ -1,6 +1,6 @@
 """What a person may do at this very request: roles of the directory, extra grants, training (11.10(g), (i), AT-20, AT-22)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -56,7 +56,15 @@ class Authority:
 
     async def of(self, conn: Conn, sub: str, directory: Iterable[Role]) -> InForce:
         """Return what a person with these directory roles may do now; nothing while they are suspended."""
-        row = await authority.standing(conn, sub)
+        return self.judged(await authority.standing(conn, sub), directory)
+
+    async def of_many(self, conn: Conn, people: Mapping[str, Iterable[Role]]) -> dict[str, InForce]:
+        """Return the same for many people at once, by id."""
+        rows = await authority.standings(conn)
+        return {sub: self.judged(rows.get(sub), roles) for sub, roles in people.items()}
+
+    def judged(self, row: Row | None, directory: Iterable[Role]) -> InForce:
+        """Return what a row of `standing`, None for somebody who never signed in, makes of the directory's roles."""
         if row is None:
             return in_force(directory, (), trained=frozenset(), required=self.rules.required)
         if row["suspended_at"] is not None:

@@ -34,9 +34,6 @@ class Candidates:
             if person is not None:
                 found[sub] = person
         async with self._database.transaction() as conn:
-            able = [
-                person
-                for person in found.values()
-                if right in (await self._authority.of(conn, person.sub, person.roles)).rights
-            ]
+            now = await self._authority.of_many(conn, {sub: person.roles for sub, person in found.items()})
+        able = [person for person in found.values() if right in now[person.sub].rights]
         return sorted(able, key=lambda person: person.name.casefold())

@@ -166,12 +166,10 @@ class Delegations:
         """Return who could be a delegate: everybody else who has signed in, is not suspended, and may read."""
         async with self._database.transaction() as conn:
             found = await self._people.every(conn)
-            return [
-                each
-                for each in found.values()
-                if each.sub != caller.session.sub
-                and Right.VIEW in (await self._authority.of(conn, each.sub, each.roles)).rights
-            ]
+            now = await self._authority.of_many(conn, {sub: each.roles for sub, each in found.items()})
+        return [
+            each for each in found.values() if each.sub != caller.session.sub and Right.VIEW in now[each.sub].rights
+        ]
 
     async def acting(self, caller: Caller, id_: UUID, transition: Transition) -> Acting:
         """Return the caller acting under a delegation for one step, with the giver's right as it is at this moment.

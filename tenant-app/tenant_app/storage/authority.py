@@ -8,22 +8,26 @@ from tenant_app.domain.authority import Held
 from tenant_app.storage.database import Conn, Row
 
 _STANDING = (
-    "SELECT p.authority, p.suspended_at,"
+    "SELECT p.sub, p.authority, p.suspended_at,"
     " (SELECT coalesce(json_agg(json_build_array(g.id, g.name, g.valid_until)), '[]') FROM grants g"
     "  WHERE g.sub = p.sub AND g.ended_at IS NULL) AS grants,"
     " (SELECT coalesce(json_agg(json_build_array(t.id, t.name, t.valid_until)), '[]') FROM trainings t"
     "  WHERE t.sub = p.sub AND t.lapsed_at IS NULL) AS trainings"
-    " FROM people p WHERE p.sub = %s"
+    " FROM people p WHERE %(sub)s::text IS NULL OR p.sub = %(sub)s"
 )
 
 
 async def standing(conn: Conn, sub: str) -> Row | None:
     """Return authority, suspended_at, grants and trainings (each a list of Held, lapsed ones included) of a person."""
-    cursor = await conn.execute(_STANDING, (sub,))
+    cursor = await conn.execute(_STANDING, {"sub": sub})
     row = await cursor.fetchone()
-    if row is None:
-        return None
-    return {**row, "grants": _held(row["grants"]), "trainings": _held(row["trainings"])}
+    return _standing(row) if row else None
+
+
+async def standings(conn: Conn) -> dict[str, Row]:
+    """Return the same of everybody, by id: one statement however many there are."""
+    cursor = await conn.execute(_STANDING, {"sub": None})
+    return {row["sub"]: _standing(row) for row in await cursor.fetchall()}
 
 
 async def bump(conn: Conn, sub: str) -> None:
@@ -98,6 +102,10 @@ async def lapsed_trainings(conn: Conn, now: datetime, sub: str | None = None) ->
         {"now": now, "sub": sub},
     )
     return await cursor.fetchall()
+
+
+def _standing(row: Row) -> Row:
+    return {**row, "grants": _held(row["grants"]), "trainings": _held(row["trainings"])}
 
 
 def _held(found: list[list[str]]) -> list[Held]:
