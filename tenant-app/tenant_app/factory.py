@@ -24,10 +24,10 @@ from tenant_app.services.components import Components
 from tenant_app.services.delegations import Delegations
 from tenant_app.services.directory_watch import DirectoryWatch
 from tenant_app.services.documents import Documents
-from tenant_app.services.enrolment import Enrolments
 from tenant_app.services.export import Export
 from tenant_app.services.grants import Grants
 from tenant_app.services.health import Health
+from tenant_app.services.identity_records import Enrolments
 from tenant_app.services.keyring import Keyring
 from tenant_app.services.losses import Losses
 from tenant_app.services.parts import Parts
@@ -120,13 +120,13 @@ def build(settings: Settings, ports: Ports) -> App:
         max_concurrent=settings.sessions.max_concurrent,
     )
     authority = Authority(database, recorder, _authority_rules(settings))
-    people = People(columns)
+    people = People(database, columns, ports.directory)
     documents = Documents(database, columns, recorder, ports.keys, tenant=tenant, max_bytes=settings.uploads.max_bytes)
     alerts = Alerts(database, columns, recorder, list(ports.sinks), tenant=tenant)
     keyring = Keyring(ports.keys)
     definition = workflow_of(settings)
-    delegations = Delegations(database, columns, recorder, ports.directory, authority, people, definition)
-    candidates = Candidates(database, ports.directory, authority)
+    delegations = Delegations(database, columns, recorder, authority, people, definition)
+    candidates = Candidates(database, ports.directory, authority, people)
     progress = Progress(database, columns, keyring, definition, delegations, tenant=tenant)
     components = Components(database, recorder, ports.directory, alerts, _period_rules(settings))
     parts = Parts(
@@ -170,9 +170,9 @@ def build(settings: Settings, ports: Ports) -> App:
         search=Search(database, columns, recorder, tenant=tenant),
         retention=Retention(database, columns, recorder),
         scrub=Scrub(database, columns, recorder, alerts),
-        administration=Administration(database, columns, recorder, ports.directory, authority, people),
+        administration=Administration(database, columns, recorder, authority, people),
         authority=authority,
-        grants=Grants(database, columns, recorder, ports.directory, authority, people),
+        grants=Grants(database, columns, recorder, authority, people),
         policies=Policies(database, columns, recorder, people),
         enrolments=Enrolments(database, columns, recorder, people),
         delegations=delegations,

@@ -6,7 +6,7 @@ from tenant_app import factory
 from tenant_app.adapters.directory import LdapDirectory
 from tenant_app.domain.policy import Policy, checked_body
 from tenant_app.errors import Conflict, Forbidden, InvalidInput
-from tenant_app.services.enrolment import Verification
+from tenant_app.services.identity_records import Verification
 from tests.tenant_app.support.callers import caller, sub, with_settings
 from tests.tenant_app.support.site import Site
 from tests.tenant_app.test_workflow import dialog, reviewer_sub, sign

@@ -11,6 +11,7 @@ from tenant_app.adapters.directory import LdapDirectory
 from tenant_app.domain.access import Right, Role, rights_of
 from tenant_app.domain.authority import NAMES, Identity, in_force, needed_training, same_person, separated
 from tenant_app.errors import Conflict, Forbidden, InvalidInput, NotFound
+from tenant_app.storage import people
 from tests.tenant_app.support.callers import again, caller, soon, sub, with_settings
 from tests.tenant_app.support.site import Site
 from tests.tenant_app.test_workflow import reviewer_sub, sign
@@ -128,6 +129,27 @@ async def test_at18_administration_and_content_are_never_joined_by_a_grant(site:
     assert (await again(site.app, olga)).session.rights == {Right.ADMINISTER}
     with pytest.raises(Forbidden):
         await site.app.grants.grant(rita, olga.session.sub, "view", WHY, soon())
+
+
+async def test_somebody_whom_only_an_identity_provider_knows_is_given_things_like_everybody(site: Site):
+    app, max_ = site.app, await caller(site.app, "max")
+    whose = "oidc:0123456789abcdef"
+    words = {
+        "sub": whose,
+        "account": "fay",
+        "dn": "",
+        "name": "Fay Federated",
+        "mail": "",
+        "title": "",
+        "roles": ["reader"],
+    }
+    async with app.database.transaction() as conn:
+        await people.keep_person(conn, whose, app.columns.seal(words, "people", whose))
+    await app.grants.grant(max_, whose, "review", WHY, soon())
+    standing = await app.administration.person(max_, whose)
+    assert standing.now.rights == {Right.VIEW, Right.REVIEW}
+    (line,) = [line for line in (await app.access_review.listing(max_)).lines if line.name == "Fay Federated"]
+    assert (line.rights, line.remarks) == (("review", "view"), ())
 
 
 async def test_a_grant_needs_a_name_a_reason_an_end_and_a_person(site: Site):

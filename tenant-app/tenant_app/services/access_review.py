@@ -24,7 +24,7 @@ from tenant_app.services.authority import Authority
 from tenant_app.services.caller import Caller
 from tenant_app.services.components import Components, Typed
 from tenant_app.services.parts import Parts
-from tenant_app.services.people import Known, People
+from tenant_app.services.people import Known, People, of_directory
 from tenant_app.services.sessions import Client
 from tenant_app.services.signing_record import signer_of
 from tenant_app.storage import authority, delegations, reviews, workflow
@@ -83,6 +83,9 @@ class AccessReview:
             known = await self._people.every(conn)
             rows = await authority.standings(conn)
             taken = await self._taken(conn)
+        for sub in known.keys() - found.keys():
+            if not of_directory(sub) and (person := await self._people.now(sub)):
+                found[sub] = person
         lines = [
             self._line(sub, found.get(sub), known.get(sub), rows.get(sub), taken.get(sub, []))
             for sub in {*found, *known}

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tenant_app.adapters.ports import Directory
 from tenant_app.domain.access import Right, Role
 from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import Change, Entry, ObjectRef, Reason
@@ -43,14 +42,12 @@ class Administration:
         database: Database,
         columns: Columns,
         recorder: Recorder,
-        directory: Directory,
         authority: Authority,
         known: People,
     ) -> None:
         self._database = database
         self._columns = columns
         self._recorder = recorder
-        self._directory = directory
         self._authority = authority
         self._people = known
 
@@ -70,7 +67,7 @@ class Administration:
         if known is None:
             raise NotFound("There is no such person here.")
         try:
-            found = await self._directory.look_up(sub)
+            found = await self._people.now(sub)
             roles = found.roles if found else None
         except DirectoryAway:
             roles = known.roles

@@ -5,6 +5,7 @@ from tenant_app.domain.access import RIGHTS_OF, Right, Role
 from tenant_app.domain.authority import given_by
 from tenant_app.domain.identity import Person
 from tenant_app.services.authority import Authority
+from tenant_app.services.people import People
 from tenant_app.storage import authority
 from tenant_app.storage.database import Database
 
@@ -12,10 +13,11 @@ from tenant_app.storage.database import Database
 class Candidates:
     """Answers who could be chosen for something."""
 
-    def __init__(self, database: Database, directory: Directory, standing: Authority) -> None:
+    def __init__(self, database: Database, directory: Directory, standing: Authority, people: People) -> None:
         self._database = database
         self._directory = directory
         self._authority = standing
+        self._people = people
 
     async def who_may(self, right: Right) -> list[Person]:
         """Return everybody who has `right` now, by name. Raises DirectoryAway."""
@@ -30,7 +32,7 @@ class Candidates:
                 if row["ended_at"] is None and right in given_by(row["name"])
             }
         for sub in granted - found.keys():
-            person = await self._directory.look_up(sub)
+            person = await self._people.now(sub)
             if person is not None:
                 found[sub] = person
         async with self._database.transaction() as conn:

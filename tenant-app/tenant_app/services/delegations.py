@@ -6,7 +6,6 @@ from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 
-from tenant_app.adapters.ports import Directory
 from tenant_app.domain.access import Right
 from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import SYSTEM, Actor, Change, Entry, ObjectRef, Reason, stamp
@@ -54,7 +53,6 @@ class Delegations:
         database: Database,
         columns: Columns,
         recorder: Recorder,
-        directory: Directory,
         standing: Authority,
         people: People,
         definition: Definition,
@@ -62,7 +60,6 @@ class Delegations:
         self._database = database
         self._columns = columns
         self._recorder = recorder
-        self._directory = directory
         self._authority = standing
         self._people = people
         self._definition = definition
@@ -214,7 +211,7 @@ class Delegations:
         )
 
     async def _acting(self, caller: Caller, found: Delegation, transition: Transition) -> Acting:
-        person = await self._directory.look_up(found.giver)
+        person = await self._people.now(found.giver)
         if person is None:
             raise Conflict("The directory no longer knows the person who delegated this as allowed.")
         async with self._database.transaction() as conn:

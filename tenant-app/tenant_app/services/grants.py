@@ -6,7 +6,6 @@ from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 
-from tenant_app.adapters.ports import Directory
 from tenant_app.domain.access import Right
 from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import Change, Entry, ObjectRef, Reason, stamp
@@ -51,14 +50,12 @@ class Grants:
         database: Database,
         columns: Columns,
         recorder: Recorder,
-        directory: Directory,
         standing: Authority,
         people: People,
     ) -> None:
         self._database = database
         self._columns = columns
         self._recorder = recorder
-        self._directory = directory
         self._authority = standing
         self._people = people
 
@@ -84,7 +81,7 @@ class Grants:
         async with self._database.transaction() as conn:
             await self._recorder.refuse_when_behind(conn)
             receiver = await self._people.identity(conn, sub)
-        person = await self._directory.look_up(sub)
+        person = await self._people.now(sub)
         try:
             async with self._database.transaction() as conn:
                 if person is None:

@@ -4,15 +4,19 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+from tenant_app.adapters.ports import Directory
 from tenant_app.domain.access import Role
 from tenant_app.domain.authority import Identity
+from tenant_app.domain.identity import Person
 from tenant_app.errors import NotFound
 from tenant_app.services.columns import Columns
 from tenant_app.storage import people, sign_off
-from tenant_app.storage.database import Conn
+from tenant_app.storage.database import Conn, Database
 
 GONE = "somebody who is no longer known"
-_SUB = re.compile(r"[A-Za-z0-9-]{1,64}")
+_SUB = re.compile(r"[A-Za-z0-9:-]{1,64}")
+# An id that the directory gave, entryUUID or objectGUID; anybody else is known to an identity provider only.
+_OF_DIRECTORY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +38,32 @@ class Known:
         return Identity(sub=self.sub, mail=self.mail)
 
 
+def of_directory(sub: str) -> bool:
+    """Say whether the directory knows this id, rather than an identity provider only."""
+    return _OF_DIRECTORY.fullmatch(sub) is not None
+
+
 class People:
     """Reads people; changes nobody."""
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, database: Database, columns: Columns, directory: Directory) -> None:
+        self._database = database
         self._columns = columns
+        self._directory = directory
+
+    async def now(self, sub: str) -> Person | None:
+        """Return a person as they are allowed now, or None when they are not; raises DirectoryAway.
+
+        The directory is asked, except about somebody whom only an identity provider knows: they are as at their last sign-in.
+        """
+        if of_directory(sub):
+            return await self._directory.look_up(sub)
+        async with self._database.transaction() as conn:
+            sealed = await people.find_person(conn, sub) if _SUB.fullmatch(sub) else None
+        if sealed is None:
+            return None
+        words = self._columns.open(sealed, "people", sub)
+        return Person(**{**words, "roles": frozenset(Role(role) for role in words["roles"])})
 
     async def every(self, conn: Conn) -> dict[str, Known]:
         """Return everyone who ever signed in, by id, in the order of their names."""

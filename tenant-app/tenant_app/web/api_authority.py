@@ -13,8 +13,8 @@ from tenant_app.factory import App
 from tenant_app.services.administration import Standing
 from tenant_app.services.caller import Caller
 from tenant_app.services.delegations import Shown
-from tenant_app.services.enrolment import Verification
 from tenant_app.services.grants import Record
+from tenant_app.services.identity_records import Verification
 from tenant_app.web.api_model import WANTS, Model
 from tenant_app.web.guard import Access
 

@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from tenant_app.domain.access import Right
 from tenant_app.domain.authority import day_end
 from tenant_app.errors import AppError
-from tenant_app.services.enrolment import Verification
+from tenant_app.services.identity_records import Verification
 from tenant_app.web.guard import Handler, Page
 from tenant_app.web.pages_admin import SHOWN, id_of
 from tenant_app.web.render import render
