@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         config = settings.load()
+        factory.workflow_of(config)
     except (OSError, ValueError) as error:
         log.error("the configuration cannot be used: %s", _where(error))  # noqa: TRY400  # it is one line for people
         return WRONG_CONFIGURATION

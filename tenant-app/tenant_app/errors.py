@@ -83,6 +83,26 @@ class Forbidden(AppError):
     title = "You do not have this right"
 
 
+class AccessSuspended(AppError):
+    """A loss of the person's credential was reported; nothing goes until two administrators restore the access (11.300(c))."""
+
+    status = 403
+    code = "access_suspended"
+    title = "Your access is suspended"
+
+
+class NotReadyToSign(SigningRefused):
+    """Something has to be there before this person signs: an enrolment, an accepted policy (11.10(j), 11.100(b))."""
+
+    code = "not_ready_to_sign"
+    title = "Before you can sign"
+
+    def __init__(self, message: str, *, link: str = "/me", label: str = "Go there") -> None:
+        super().__init__(message)
+        self.link = link
+        self.label = label
+
+
 class ForgeryRefused(AppError):
     """A state-changing request came without its token or from another site."""
 

@@ -10,19 +10,31 @@ from tenant_app.adapters.sinks import sink_of
 from tenant_app.adapters.vault import VaultKeys
 from tenant_app.domain.identity import SessionRules
 from tenant_app.domain.signing import PeriodRules
-from tenant_app.domain.workflow import load as load_workflow
+from tenant_app.domain.workflow import Definition
+from tenant_app.domain.workflow_file import definition_of
+from tenant_app.services.access_review import AccessReview
 from tenant_app.services.administration import Administration
 from tenant_app.services.alerts import Alerts
 from tenant_app.services.annotations import Annotations
+from tenant_app.services.authority import Authority, AuthorityRules
+from tenant_app.services.authority_watch import AuthorityWatch
+from tenant_app.services.candidates import Candidates
 from tenant_app.services.columns import Columns
 from tenant_app.services.components import Components
+from tenant_app.services.delegations import Delegations
 from tenant_app.services.directory_watch import DirectoryWatch
 from tenant_app.services.documents import Documents
 from tenant_app.services.export import Export
+from tenant_app.services.grants import Grants
 from tenant_app.services.health import Health
+from tenant_app.services.identity_records import Enrolments
 from tenant_app.services.keyring import Keyring
+from tenant_app.services.losses import Losses
 from tenant_app.services.parts import Parts
+from tenant_app.services.people import People
+from tenant_app.services.policies import Policies
 from tenant_app.services.progress import Progress
+from tenant_app.services.readiness import Readiness
 from tenant_app.services.recorder import Recorder
 from tenant_app.services.relay import Relay
 from tenant_app.services.retention import Retention
@@ -31,6 +43,7 @@ from tenant_app.services.scrub import Scrub
 from tenant_app.services.search import Search
 from tenant_app.services.sessions import Sessions
 from tenant_app.services.signing import Signing
+from tenant_app.services.two_person import TwoPerson
 from tenant_app.settings import Settings
 from tenant_app.storage.database import Database
 
@@ -64,6 +77,16 @@ class App:
     retention: Retention
     scrub: Scrub
     administration: Administration
+    authority: Authority
+    grants: Grants
+    policies: Policies
+    enrolments: Enrolments
+    delegations: Delegations
+    candidates: Candidates
+    two_person: TwoPerson
+    losses: Losses
+    access_review: AccessReview
+    authority_watch: AuthorityWatch
     relay: Relay
     watch: DirectoryWatch
     export: Export
@@ -96,10 +119,15 @@ def build(settings: Settings, ports: Ports) -> App:
         absolute=timedelta(seconds=settings.sessions.absolute_seconds),
         max_concurrent=settings.sessions.max_concurrent,
     )
+    authority = Authority(database, recorder, _authority_rules(settings))
+    people = People(database, columns, ports.directory)
     documents = Documents(database, columns, recorder, ports.keys, tenant=tenant, max_bytes=settings.uploads.max_bytes)
     alerts = Alerts(database, columns, recorder, list(ports.sinks), tenant=tenant)
     keyring = Keyring(ports.keys)
-    progress = Progress(database, columns, keyring, load_workflow(), tenant=tenant)
+    definition = workflow_of(settings)
+    delegations = Delegations(database, columns, recorder, authority, people, definition)
+    candidates = Candidates(database, ports.directory, authority, people)
+    progress = Progress(database, columns, keyring, definition, delegations, tenant=tenant)
     components = Components(database, recorder, ports.directory, alerts, _period_rules(settings))
     parts = Parts(
         database=database,
@@ -110,10 +138,23 @@ def build(settings: Settings, ports: Ports) -> App:
         directory=ports.directory,
         documents=documents,
         progress=progress,
+        readiness=Readiness(authority.rules),
+        delegations=delegations,
+        candidates=candidates,
         rows=Rows(columns, tenant),
         tenant=tenant,
         system={"app_image": settings.system.image, "app_version": settings.system.version},
     )
+    two_person = TwoPerson(
+        database,
+        columns,
+        recorder,
+        alerts,
+        people,
+        cool_off=timedelta(seconds=settings.two_person.cool_off_seconds),
+    )
+    every = timedelta(days=settings.access_review.every_days)
+    access_review = AccessReview(parts, components, authority, people, alerts, every)
     return App(
         settings=settings,
         ports=ports,
@@ -129,11 +170,36 @@ def build(settings: Settings, ports: Ports) -> App:
         search=Search(database, columns, recorder, tenant=tenant),
         retention=Retention(database, columns, recorder),
         scrub=Scrub(database, columns, recorder, alerts),
-        administration=Administration(database, columns, recorder),
+        administration=Administration(database, columns, recorder, authority, people),
+        authority=authority,
+        grants=Grants(database, columns, recorder, authority, people),
+        policies=Policies(database, columns, recorder, people),
+        enrolments=Enrolments(database, columns, recorder, people),
+        delegations=delegations,
+        candidates=candidates,
+        two_person=two_person,
+        losses=Losses(database, columns, recorder, alerts, people, two_person),
+        access_review=access_review,
+        authority_watch=AuthorityWatch(database, columns, authority, delegations, two_person, access_review),
         relay=Relay(database, columns, recorder, ports.audit),
         watch=DirectoryWatch(database, columns, recorder, ports.directory, rules),
         export=Export(database, columns, recorder, documents, tenant=tenant),
         health=Health(database, ports.keys, ports.audit, ports.directory),
+    )
+
+
+def workflow_of(settings: Settings) -> Definition:
+    """Return the tenant's workflow. Raises OSError when its file cannot be read, ValueError naming everything wrong with it."""
+    path = settings.workflow.file
+    raw = path.read_bytes() if path is not None else None
+    return definition_of(raw, settings.signing.meanings, where=str(path) if path else "workflow")
+
+
+def _authority_rules(settings: Settings) -> AuthorityRules:
+    return AuthorityRules(
+        required=frozenset(settings.training.required),
+        longest=timedelta(days=settings.grants.longest_days),
+        enrolment=settings.signing.enrolment,
     )
 
 

@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 DEFAULT_PATH = "/etc/cloister/app/config.json"
 
 Role = Literal["reader", "author", "reviewer", "approver", "publisher", "administrator"]
+RightName = Literal["view", "author", "annotate", "review", "approve", "publish", "administer"]
 
 
 class Section(BaseModel):
@@ -145,6 +146,43 @@ class SigningSection(Section):
 
     idle_seconds: int = Field(default=600, ge=30, le=3600)
     longest_seconds: int = Field(default=7200, ge=60, le=43200)
+    enrolment: Literal["directory", "required"] = Field(
+        default="directory", description="directory: its groups count as verified; required: only after a record here."
+    )
+    meanings: dict[str, str] = Field(
+        default_factory=dict,
+        description="Statements by meaning code, in place of the workflow's; the codes are closed.",
+    )
+
+
+class TrainingSection(Section):
+    """Which roles and rights need a valid training record to be held (11.10(i))."""
+
+    required: tuple[Role | RightName, ...] = ()
+
+
+class GrantsSection(Section):
+    """Extra grants beside the directory's groups."""
+
+    longest_days: int = Field(default=366, ge=1, le=3660)
+
+
+class AccessReviewSection(Section):
+    """How often who has which right is reviewed (11.300(b))."""
+
+    every_days: int = Field(default=180, ge=1, le=3660)
+
+
+class TwoPersonSection(Section):
+    """How long an act that two administrators agreed on waits, so that its owner can object (11.200(a)(3))."""
+
+    cool_off_seconds: int = Field(default=3600, ge=0, le=86400 * 30)
+
+
+class WorkflowSection(Section):
+    """The tenant's own workflow, as a mounted JSON file like the package's domain/workflow.json; checked at start."""
+
+    file: Path | None = None
 
 
 class SystemSection(Section):
@@ -169,6 +207,11 @@ class Settings(Section):
     signing: SigningSection = SigningSection()
     alerts: tuple[SinkSection, ...] = ()
     system: SystemSection = SystemSection()
+    training: TrainingSection = TrainingSection()
+    grants: GrantsSection = GrantsSection()
+    workflow: WorkflowSection = WorkflowSection()
+    access_review: AccessReviewSection = AccessReviewSection()
+    two_person: TwoPersonSection = TwoPersonSection()
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:

@@ -1,7 +1,9 @@
 """axe-core on every page, light and dark, desktop and phone: nothing serious (from the npm registry, kept in the cache)."""
 
+import re
 import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,102 @@ def address(fresh, keys, audit):
     ports = factory.Ports(keys=keys, directory=LdapDirectory(fresh.ldap), audit=audit)
     with served(fresh, ports) as found:
         yield found
+
+
+def day(ahead: int) -> str:
+    return (datetime.now(UTC) + timedelta(days=ahead)).strftime("%Y-%m-%d")
+
+
+def test_axe_finds_nothing_serious_on_the_pages_of_authority_and_they_work_by_hand(address, axe):
+    found = []
+    with chromium() as browser:
+        ana, pia, olga, manager = (new_page(browser, address) for _ in range(4))
+        for page, uid in ((ana, "ana"), (pia, "pia"), (olga, "olga"), (manager, "max")):
+            sign_in(page, uid)
+        manager.goto("/admin/policies")
+        manager.get_by_label("Title").fill("Accountability for electronic signatures")
+        manager.get_by_label("Text").fill(
+            "My electronic signature binds me as my handwritten one does.\nI keep my password to myself."
+        )
+        manager.get_by_label("Reason for the change").fill("First version")
+        manager.get_by_role("button", name="Publish version 1").click()
+        manager.get_by_text("accepted by 0").wait_for()
+        manager.goto("/admin")
+        manager.get_by_role("link", name="Pia Publisher").click()
+        manager.get_by_text("Give a role or right").click()
+        form = manager.locator("form[action$='/grants']")
+        form.get_by_label("Role or right").select_option("review")
+        form.get_by_label("Until").fill(day(30))
+        form.get_by_label("Reason").fill("Stands in for Rosa during the audit")
+        form.get_by_role("button", name="Give").click()
+        manager.get_by_text("Stands in for Rosa").wait_for()
+        manager.get_by_text("Record a training").click()
+        form = manager.locator("form[action$='/training']")
+        form.get_by_label("Role or right").select_option("review")
+        form.get_by_label("Valid until").fill(day(300))
+        form.get_by_label("What it was").fill("SOP-12 course, passed")
+        form.get_by_role("button", name="Record").click()
+        manager.get_by_text("SOP-12 course, passed").wait_for()
+        person = manager.url.removeprefix(address)
+        ana.goto("/me")
+        ana.get_by_text("Let somebody sign on your behalf").click()
+        form = ana.locator("form[action='/me/delegations']")
+        form.get_by_label("Who").select_option(label="Pia Publisher")
+        form.get_by_label("Which signature").select_option("approval")
+        form.get_by_label("Until").fill(day(10))
+        form.get_by_label("Reason").fill("On leave until Monday")
+        form.get_by_role("button", name="Offer").click()
+        ana.get_by_text("On leave until Monday").wait_for()
+        pia.goto("/")
+        pia.screenshot(path=shots() / "40-home-offer.png", full_page=True)
+        pia.goto("/me/policy")
+        pia.get_by_label("I have read this").check()
+        pia.get_by_role("button", name="Accept version 1").click()
+        pia.get_by_text("You accepted this version").wait_for()
+        pia.goto("/me")
+        pia.get_by_role("button", name="Accept").click()
+        pia.get_by_text("In force").wait_for()
+        ana.goto("/me")
+        ana.get_by_text("Report a loss").click()
+        ana.get_by_label("What was lost").fill("My phone was stolen")
+        ana.get_by_role("button", name="Report and sign me out").click()
+        ana.wait_for_url("**/sign-in*")
+        manager.goto("/admin")
+        manager.get_by_role("link", name="Ana Approver").click()
+        manager.get_by_text("Restore the access after a loss").click()
+        form = manager.locator("form[action$='/requests']")
+        form.get_by_label("Reason").fill("New password handed over in person")
+        form.get_by_role("button", name="Ask for it").click()
+        manager.get_by_text("asked for").wait_for()
+        olga.goto("/admin/requests")
+        olga.screenshot(path=shots() / "41-admin-requests.png", full_page=True)
+        olga.get_by_role("button", name="Confirm").click()
+        olga.get_by_text("Confirmed", exact=True).wait_for()
+        admin = [
+            "/admin",
+            person,
+            f"{person}/history",
+            "/admin/requests",
+            "/admin/reviews",
+            "/admin/delegations",
+            "/admin/policies",
+            "/admin/records",
+        ]
+        for dark, phone in ((False, False), (True, True)):
+            for uid, paths in (("max", [*admin, "/me/policy", "/"]), ("pia", ["/", "/me", "/me/policy"])):
+                page = new_page(browser, address, dark=dark, phone=phone)
+                sign_in(page, uid)
+                for path in paths:
+                    page.goto(path)
+                    page.evaluate(axe)
+                    found.extend((path, *each) for each in page.evaluate(RUN) if each[0] in {"serious", "critical"})
+                    if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+                        found.append((path, "wider than the window", phone))
+                    name = re.sub(r"-[0-9a-f]{8}-[0-9a-f-]{27}", "", path.strip("/").replace("/", "-")) or "home"
+                    look = f"{'dark' if dark else 'light'}{'-phone' if phone else ''}"
+                    page.screenshot(path=shots() / f"5-{uid}-{name}-{look}.png", full_page=True)
+                assert page.problems == []
+    assert found == []
 
 
 def test_axe_finds_nothing_serious_on_any_page(address, axe, tmp_path):

@@ -3,16 +3,33 @@
 import hashlib
 import json
 
+import pytest
+
 from tenant_app import factory
 from tenant_app.__main__ import main
-from tenant_app.storage.migrations import migrate, migrations
+from tenant_app.storage.migrations import Migration, MigrationMismatch, in_order, migrate, migrations
 from tests.tenant_app.support.site import PDF, Site
 
 
 def test_migrate_is_idempotent_and_forward_only(fresh):
     assert migrate(fresh.database) == []
     numbers = [migration.number for migration in migrations()]
-    assert numbers == list(range(1, len(numbers) + 1))
+    # Gaps are fine, and one filled later is applied then: branches number apart. A number twice is not.
+    assert numbers == sorted(set(numbers))
+
+
+def test_a_migration_whose_number_lies_before_applied_ones_is_still_applied(fresh, server, monkeypatch):
+    earlier = Migration(number=0, name="earlier", text="CREATE TABLE came_later_numbered_before (one integer);")
+    monkeypatch.setattr("tenant_app.storage.migrations.migrations", lambda: [earlier, *migrations()])
+    assert migrate(fresh.database) == [0]
+    with server.admin(fresh.database.name) as conn:
+        assert conn.execute("SELECT count(*) FROM came_later_numbered_before").fetchone() == (0,)
+
+
+def test_two_migrations_of_one_number_are_refused():
+    one = Migration(number=1, name="one", text="")
+    with pytest.raises(MigrationMismatch, match="0001"):
+        in_order([one, Migration(number=1, name="other", text="")])
 
 
 def test_a_wrong_configuration_names_the_field(tmp_path, monkeypatch, capsys):

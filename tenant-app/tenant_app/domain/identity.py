@@ -61,6 +61,8 @@ class Session:
     client_hash: bytes
     signed_in_at: datetime
     last_seen_at: datetime
+    # How often what this person may do had changed when the request came; a signing period is bound to it.
+    authority: int = 0
 
 
 def normalise_account(typed: str) -> str:

@@ -27,13 +27,15 @@ MAX_FAILURES = 5
 class Period:
     """One continuous period of controlled access, opened by a signing with all components.
 
-    Bound to the login session, the client and its address; any of them changing is a break (11.200(a)(1)(ii)).
+    Bound to the login session, the client and its address, and to what the person may do: a change of any of them is a break
+    (11.200(a)(1)(ii)).
     """
 
     session: bytes
     client: bytes
     address: str
     rights: frozenset[str]
+    authority: int
     started_at: datetime
     last_at: datetime
 
@@ -54,6 +56,7 @@ def continues(period: Period | None, *, now: datetime, like: Period, rules: Peri
         and period.client == like.client
         and period.address == like.address
         and period.rights == like.rights
+        and period.authority == like.authority
         and now - period.last_at < rules.idle
         and now - period.started_at < rules.longest
     )

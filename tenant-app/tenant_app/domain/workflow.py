@@ -25,6 +25,7 @@ class Signed:
     meaning: str
     sha256: str
     revoked: bool = False
+    on_behalf_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,19 +42,39 @@ class Facts:
     signatures: tuple[Signed, ...] = ()
     trail_opened: bool = False
     reason: str = ""
+    on_behalf_of: str | None = None
+
+    @property
+    def principal(self) -> str:
+        """Return whose authority is used: the actor's own, or that of the person on whose behalf they act."""
+        return self.on_behalf_of or self.actor
+
+    @property
+    def involved(self) -> frozenset[str]:
+        """Return everybody who has a hand in this act: a delegation frees neither of the two from the separation of duties."""
+        return frozenset({self.actor, self.principal})
+
+    @property
+    def authors(self) -> frozenset[str]:
+        """Return the author and whoever signed the authorship."""
+        return self.signers("authorship") | {self.author}
 
     def signers(self, meaning: str) -> frozenset[str]:
-        """Return who signed with this meaning on exactly these bytes, unless revoked."""
-        return frozenset(
-            each.sub
-            for each in self.signatures
-            if each.meaning == meaning and each.sha256 == self.sha256 and not each.revoked
-        )
+        """Return who had a hand in a valid signature of this meaning on exactly these bytes: signers and those behind them."""
+        counted = [each for each in self.signatures if self._counts(each, meaning)]
+        return frozenset(each.sub for each in counted) | self.principals(meaning)
+
+    def principals(self, meaning: str) -> frozenset[str]:
+        """Return whose authority those signatures used."""
+        return frozenset(each.on_behalf_of or each.sub for each in self.signatures if self._counts(each, meaning))
 
     @property
     def open_reviews(self) -> frozenset[str]:
-        """Return the assigned reviewers who have not signed yet."""
-        return self.reviewers - self.signers("review")
+        """Return the assigned reviewers whose review nobody has signed yet."""
+        return self.reviewers - self.principals("review")
+
+    def _counts(self, each: Signed, meaning: str) -> bool:
+        return each.meaning == meaning and each.sha256 == self.sha256 and not each.revoked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,21 +121,21 @@ NEEDS: MappingProxyType[str, Need] = MappingProxyType(
     {
         "latest": _unless("Only the newest version can go on.", lambda facts: facts.latest),
         "is_author": _unless(
-            "Only its author can send a version to review.", lambda facts: facts.actor == facts.author
+            "Only its author can send a version to review.", lambda facts: facts.principal == facts.author
         ),
-        "not_author": _unless(_PERSON, lambda facts: facts.actor != facts.author),
+        "not_author": _unless(_PERSON, lambda facts: not facts.involved & facts.authors),
         "not_reviewer": _unless(
-            _PERSON, lambda facts: facts.actor not in facts.reviewers and facts.actor not in facts.signers("review")
+            _PERSON, lambda facts: not facts.involved & (facts.reviewers | facts.signers("review"))
         ),
         "reviewers_assigned": _unless(
             "Choose at least one reviewer other than the author.",
-            lambda facts: bool(facts.reviewers) and facts.author not in facts.reviewers,
+            lambda facts: bool(facts.reviewers) and not (facts.involved | facts.authors) & facts.reviewers,
         ),
         "assigned": _unless(
-            "You are not an assigned reviewer of this version.", lambda facts: facts.actor in facts.reviewers
+            "You are not an assigned reviewer of this version.", lambda facts: facts.principal in facts.reviewers
         ),
         "not_signed_yet": _unless(
-            "You have signed this review already.", lambda facts: facts.actor in facts.open_reviews
+            "You have signed this review already.", lambda facts: facts.principal in facts.open_reviews
         ),
         "reviews_complete": _unless(
             "Not every assigned reviewer has finished on exactly these bytes.",
@@ -142,6 +163,8 @@ def decide(transition: Transition, facts: Facts) -> State:
     """
     if transition.right not in facts.rights:
         raise Forbidden(f"This needs the right to {transition.right.value}.")
+    if facts.on_behalf_of is not None and (problem := _against_delegation(transition, facts)):
+        raise Conflict(problem)
     if facts.state not in transition.sources:
         raise Conflict(f"A version that is {facts.state.value.replace('_', ' ')} cannot take this step.")
     for name in transition.needs:
@@ -152,21 +175,23 @@ def decide(transition: Transition, facts: Facts) -> State:
         problem = NEEDS[name](facts)
         if problem is not None:
             raise Conflict(problem)
-    if transition.name == "review" and facts.open_reviews != {facts.actor}:
+    if transition.name == "review" and facts.open_reviews != {facts.principal}:
         return facts.state
     return transition.target
 
 
 def possible(definition: Definition, facts: Facts) -> list[Transition]:
     """Return what this person could do now, for showing; what they do is decided again by `decide`."""
-    found = []
-    for transition in definition.transitions.values():
-        try:
-            decide(transition, _as_if_filled_in(facts))
-        except (Forbidden, Conflict):
-            continue
-        found.append(transition)
-    return found
+    return [transition for transition in definition.transitions.values() if can(transition, facts)]
+
+
+def can(transition: Transition, facts: Facts) -> bool:
+    """Say whether a step could be taken now, the dialog once filled in."""
+    try:
+        decide(transition, _as_if_filled_in(facts))
+    except (Forbidden, Conflict):
+        return False
+    return True
 
 
 def load(raw: bytes | None = None) -> Definition:
@@ -180,6 +205,15 @@ def load(raw: bytes | None = None) -> Definition:
         transitions=MappingProxyType(transitions),
         statements=MappingProxyType(body["meanings"]),
     )
+
+
+def _against_delegation(transition: Transition, facts: Facts) -> str | None:
+    if transition.meaning == "revocation":
+        return "Only the person who signed can revoke a signature."
+    # Two seats filled by one pair of eyes would be one review.
+    if facts.actor in facts.reviewers | facts.signers("review"):
+        return "You are a reviewer of this version already, so you cannot act on it for somebody else."
+    return None
 
 
 def _transition(item: dict[str, Any], meanings: dict[str, str]) -> Transition:

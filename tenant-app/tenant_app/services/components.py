@@ -80,6 +80,7 @@ class Components:
             client=like.client,
             address=like.address,
             rights=like.rights,
+            authority=like.authority,
             started_at=started,
             last_at=now,
         )
@@ -127,6 +128,7 @@ def _like(caller: Caller, client: Client, now: datetime) -> Period:
         client=client.fingerprint,
         address=client.address,
         rights=frozenset(caller.session.rights),
+        authority=caller.session.authority,
         started_at=now,
         last_at=now,
     )

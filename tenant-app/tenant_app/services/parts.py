@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 
 from tenant_app.adapters.ports import Directory, Keys
+from tenant_app.services.candidates import Candidates
 from tenant_app.services.columns import Columns
+from tenant_app.services.delegations import Delegations
 from tenant_app.services.documents import Documents
 from tenant_app.services.keyring import Keyring
 from tenant_app.services.progress import Progress
+from tenant_app.services.readiness import Readiness
 from tenant_app.services.recorder import Recorder
 from tenant_app.services.rows import Rows
 from tenant_app.storage.database import Database
@@ -24,6 +27,9 @@ class Parts:
     directory: Directory
     documents: Documents
     progress: Progress
+    readiness: Readiness
+    delegations: Delegations
+    candidates: Candidates
     rows: Rows
     tenant: str
     system: dict[str, str]

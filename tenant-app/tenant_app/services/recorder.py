@@ -49,13 +49,13 @@ class Recorder:
                 await outbox.append(conn, entry, self._sealed(entry))
         self.wake.set()
 
-    async def announce(self, image: str, version: str) -> None:
-        """Record that this process began, and with what; tried until it can be written (11.10(k)(2))."""
+    async def announce(self, image: str, version: str, *running: Change) -> None:
+        """Record that this process began, and with what, such as which workflow; tried until it can be written (11.10(k)(2))."""
         entry = Entry(
             action=Action.APP_STARTED,
             actor=SYSTEM,
             object=ObjectRef(type="App", id="tenant-app"),
-            changes=(Change(path="/image", new=image), Change(path="/version", new=version)),
+            changes=(Change(path="/image", new=image), Change(path="/version", new=version), *running),
         )
         while True:
             try:

@@ -13,6 +13,7 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFError, TTFont
 from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
+from tenant_app.domain.delegation import signed_by
 from tenant_app.domain.documents import Document
 from tenant_app.services.progress import Signature
 from tenant_app.services.recorder import Recorded
@@ -79,7 +80,7 @@ def _signature(each: Signature, body: ParagraphStyle, small: ParagraphStyle) -> 
     payload = each.payload
     void = " (revoked)" if each.revoked else ""
     lines = [
-        f"<b>{_text(payload['signer']['printed_name'])}</b>, {_text(payload['meaning']['code'])}{void}, version {each.version}",
+        f"<b>{_text(signed_by(payload))}</b>, {_text(payload['meaning']['code'])}{void}, version {each.version}",
         f"{_text(payload['meaning']['statement'])}",
     ]
     if payload["reason"]:

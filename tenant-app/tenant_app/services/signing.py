@@ -7,9 +7,10 @@ from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 
-from tenant_app.domain.access import Role
+from tenant_app.domain.access import Right
 from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import Change, Entry, ObjectRef, Reason
+from tenant_app.domain.delegation import Acting
 from tenant_app.domain.documents import State, Version, checked_text
 from tenant_app.domain.identity import Person
 from tenant_app.domain.ids import new_token, token_hash
@@ -35,6 +36,7 @@ class Challenge:
     transition: Transition
     statement: str
     first_in_period: bool
+    acting: Acting | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,7 @@ class Request:
     typed: Typed
     reason: str = ""
     reviewers: frozenset[str] = frozenset()
+    delegation: UUID | None = None
 
 
 class Signing:
@@ -57,19 +60,32 @@ class Signing:
         self._parts = parts
         self._components = components
 
-    async def challenge(self, caller: Caller, client: Client, document: UUID, number: int, name: str) -> Challenge:
-        """Return a fresh challenge for signing a step that the person may take now. Raises as `decide` does."""
+    async def challenge(
+        self,
+        caller: Caller,
+        client: Client,
+        document: UUID,
+        number: int,
+        name: str,
+        delegation: UUID | None = None,
+    ) -> Challenge:
+        """Return a fresh challenge for signing a step that the person may take now, themselves or under a delegation.
+
+        Raises as `decide` does, and NotReadyToSign.
+        """
         definition = self._parts.progress.definition
         transition = definition.transition(name)
         await self._parts.columns.ready()
+        acting = await self._acting(caller, delegation, transition)
         nonce, now = new_token(), datetime.now(UTC)
         async with self._parts.database.transaction() as conn:
             facts, row = await self._parts.progress.facts(
                 conn, caller, document, number, reason="asked for in the dialog",
-                joining=frozenset({"to be chosen"}) if name == "submit" else frozenset(),
+                joining=frozenset({"to be chosen"}) if name == "submit" else frozenset(), acting=acting,
             )  # fmt: skip
             decide(transition, facts)
-            bound = self._bound(document, number, row["sha256"], transition)
+            await self._parts.readiness.check(conn, caller)
+            bound = self._bound(document, number, row["sha256"], transition, delegation)
             await workflow.keep_challenge(conn, token_hash(nonce), caller.session.id_hash, bound, now + CHALLENGE_LIFE)
         return Challenge(
             nonce=nonce,
@@ -77,6 +93,7 @@ class Signing:
             transition=transition,
             statement=definition.statements[transition.meaning],
             first_in_period=self._components.is_first(caller, client, now),
+            acting=acting,
         )
 
     async def sign(self, caller: Caller, client: Client, request: Request) -> State:
@@ -95,11 +112,13 @@ class Signing:
     async def _sign(self, caller: Caller, client: Client, request: Request, transition: Transition) -> State:
         now = datetime.now(UTC)
         reason = checked_text(request.reason, field="reason", label="The reason", least=0, most=500)
+        acting = await self._acting(caller, request.delegation, transition)
         async with self._parts.database.transaction() as conn:
             await self._parts.recorder.refuse_when_behind(conn)
-            facts, row = await self._facts(conn, caller, request, reason)
+            facts, row = await self._facts(conn, caller, request, reason, acting)
             decide(transition, facts)
-            bound = self._bound(request.document, request.number, row["sha256"], transition)
+            await self._parts.readiness.check(conn, caller)
+            bound = self._bound(request.document, request.number, row["sha256"], transition, request.delegation)
             fresh = await workflow.use_challenge(conn, token_hash(request.nonce), caller.session.id_hash, bound, now)
         if not fresh:
             raise SigningRefused("This signing was open for too long, or was used already. Please start it again.")
@@ -108,21 +127,31 @@ class Signing:
         await self._parts.documents.fetch(request.document, request.number, actor=caller.actor, request=caller.request)
         try:
             return await self._store(
-                caller, request, transition, reason, {**auth, "challenge": token_hash(request.nonce).hex()}
+                caller, request, transition, reason, {**auth, "challenge": token_hash(request.nonce).hex()}, acting
             )
         except UniqueViolation as error:
             raise Conflict("Somebody signed this document at the same moment. Look again, then sign.") from error
 
     async def _store(
-        self, caller: Caller, request: Request, transition: Transition, reason: str, auth: dict[str, Any]
+        self,
+        caller: Caller,
+        request: Request,
+        transition: Transition,
+        reason: str,
+        auth: dict[str, Any],
+        acting: Acting | None,
     ) -> State:
         parts = self._parts
         chosen = await self._reviewers(request.reviewers) if transition.name == "submit" else []
         async with parts.database.transaction() as conn:
             await records.lock_document(conn, request.document)
-            facts, row = await self._facts(conn, caller, request, reason)
+            if acting is not None:
+                await parts.delegations.hold(conn, caller, acting)
+            facts, row = await self._facts(conn, caller, request, reason, acting)
             target = decide(transition, facts)
-            step = Step(transition=transition, before=facts.state, after=target, reason=reason, auth=auth)
+            step = Step(
+                transition=transition, before=facts.state, after=target, reason=reason, auth=auth, acting=acting
+            )
             payload = await payload_of(conn, parts, caller, row, step)
             raw = canonical(payload)
             seal = await parts.keys.sign(pae(raw))
@@ -149,8 +178,13 @@ class Signing:
                 entries.append(moved_entry(caller, old, State.PUBLISHED, State.SUPERSEDED, why))
         return entries
 
+    async def _acting(self, caller: Caller, delegation: UUID | None, transition: Transition) -> Acting | None:
+        if delegation is None:
+            return None
+        return await self._parts.delegations.acting(caller, delegation, transition)
+
     async def _reviewers(self, chosen: frozenset[str]) -> list[Person]:
-        found = {person.sub: person for person in await self._parts.directory.members(Role.REVIEWER)}
+        found = {person.sub: person for person in await self._parts.candidates.who_may(Right.REVIEW)}
         if unknown := chosen - found.keys():
             raise InvalidInput(f"{len(unknown)} of the chosen people cannot review.", field="reviewers")
         return [found[sub] for sub in sorted(chosen)]
@@ -174,17 +208,20 @@ class Signing:
             request=caller.request,
         )
 
-    async def _facts(self, conn: Conn, caller: Caller, request: Request, reason: str) -> tuple[Facts, Row]:
+    async def _facts(
+        self, conn: Conn, caller: Caller, request: Request, reason: str, acting: Acting | None
+    ) -> tuple[Facts, Row]:
         return await self._parts.progress.facts(
             conn, caller, request.document, request.number, reason=reason,
-            joining=request.reviewers if request.transition == "submit" else frozenset(),
+            joining=request.reviewers if request.transition == "submit" else frozenset(), acting=acting,
         )  # fmt: skip
 
-    def _bound(self, document: UUID, number: int, sha256: str, transition: Transition) -> bytes:
+    def _bound(
+        self, document: UUID, number: int, sha256: str, transition: Transition, delegation: UUID | None
+    ) -> bytes:
         statement = self._parts.progress.definition.statements[transition.meaning]
-        return token_hash(
-            context(self._parts.tenant, str(document), str(number), sha256, transition.name, statement).hex()
-        )
+        shown = (str(document), str(number), sha256, transition.name, statement, str(delegation or "oneself"))
+        return token_hash(context(self._parts.tenant, *shown).hex())
 
     async def _record_failure(self, caller: Caller, request: Request, transition: Transition, error: AppError) -> None:
         wrong = isinstance(error, SigningRefused)

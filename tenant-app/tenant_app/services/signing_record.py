@@ -8,6 +8,7 @@ from uuid import UUID
 
 from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import Change, Entry, ObjectRef, Reason
+from tenant_app.domain.delegation import Acting
 from tenant_app.domain.documents import State
 from tenant_app.domain.ids import uuid7
 from tenant_app.domain.signing import GENESIS, canonical, digest
@@ -28,6 +29,7 @@ class Step:
     after: State
     reason: str
     auth: dict[str, Any]
+    acting: Acting | None = None
 
 
 async def payload_of(conn: Conn, parts: Parts, caller: Caller, row: Row, step: Step) -> dict[str, Any]:
@@ -41,7 +43,8 @@ async def payload_of(conn: Conn, parts: Parts, caller: Caller, row: Row, step: S
         "sig_id": str(uuid7()),
         "tenant": parts.tenant,
         "record": await _record(conn, parts, row),
-        "signer": await _signer(conn, parts, caller),
+        "signer": await signer_of(conn, parts, caller),
+        "on_behalf_of": step.acting.as_json() if step.acting else None,
         "meaning": {
             "code": step.transition.meaning,
             "statement": statement,
@@ -68,7 +71,7 @@ async def row_of(
     conn: Conn, parts: Parts, caller: Caller, payload: dict[str, Any], sealed: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the row that keeps a signature; a revocation names the person's own newest signature on the version."""
-    record = payload["record"]
+    record, behalf = payload["record"], payload["on_behalf_of"]
     revokes = None
     if payload["meaning"]["code"] == "revocation":
         mine = [
@@ -89,6 +92,8 @@ async def row_of(
         "digest": digest(sealed),
         "prev": payload["prev_sig"],
         "at": datetime.now(UTC),
+        "on_behalf_of": behalf["sub"] if behalf else None,
+        "delegation": UUID(behalf["delegation"]["id"]) if behalf else None,
     }
 
 
@@ -96,6 +101,8 @@ def signed_entry(caller: Caller, payload: dict[str, Any], sealed: dict[str, Any]
     """Return the entry of a signature: who, what meaning, which components, and the envelope's digest."""
     record, auth = payload["record"], payload["auth"]
     revocation = payload["meaning"]["code"] == "revocation"
+    found = payload["on_behalf_of"]
+    behalf = (Change(path="/onBehalfOf", new=found["printed_name"]),) if found else ()
     return Entry(
         action=Action.SIGNATURE_REVOKED if revocation else Action.SIGNED,
         actor=caller.actor,
@@ -106,6 +113,7 @@ def signed_entry(caller: Caller, payload: dict[str, Any], sealed: dict[str, Any]
             Change(path="/meaning", new=payload["meaning"]["code"]),
             Change(path="/components", new=", ".join(auth["components"])),
             Change(path="/signature", new=digest(sealed)),
+            *behalf,
         ),
         reason=Reason(code="signing", text=payload["reason"]),
         request=caller.request,
@@ -143,15 +151,19 @@ async def _record(conn: Conn, parts: Parts, row: Row) -> dict[str, Any]:
     }
 
 
-async def _signer(conn: Conn, parts: Parts, caller: Caller) -> dict[str, Any]:
+async def signer_of(conn: Conn, parts: Parts, caller: Caller) -> dict[str, Any]:
+    """Return who signs, as the payload says it: printed name, how they were enrolled, the policy they accepted."""
     sealed = await people.find_person(conn, caller.session.sub)
     person = parts.columns.open(sealed or b"", "people", caller.session.sub)
+    ready = await parts.readiness.check(conn, caller)
     return {
         "sub": caller.session.sub,
         "dn": person["dn"],
         "printed_name": person["name"],
         "title": person["title"],
         "roles": sorted(caller.session.roles),
+        "enrolment": ready.enrolment,
+        "policy_sha256": ready.policy_sha256,
     }
 
 

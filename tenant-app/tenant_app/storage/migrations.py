@@ -41,6 +41,14 @@ def migrations() -> list[Migration]:
         match = _NAME.match(entry.name)
         if match:
             found.append(Migration(number=int(match[1]), name=match[2], text=entry.read_text(encoding="utf-8")))
+    return in_order(found)
+
+
+def in_order(found: list[Migration]) -> list[Migration]:
+    """Return migrations by number. Gaps are fine: branches number apart. Raises MigrationMismatch when two have one number."""
+    numbers = [migration.number for migration in found]
+    if twice := sorted({number for number in numbers if numbers.count(number) > 1}):
+        raise MigrationMismatch(f"more than one migration has the number {twice[0]:04d}")
     return sorted(found, key=lambda migration: migration.number)
 
 

@@ -27,7 +27,7 @@ async def keep_person(conn: Conn, sub: str, sealed: bytes) -> None:
 async def all_people(conn: Conn) -> list[Row]:
     """Return everyone who ever signed in: sub, sealed, enrolled_at, live (count of live sessions)."""
     cursor = await conn.execute(
-        "SELECT p.sub, p.sealed, p.enrolled_at, count(s.id_hash) AS live FROM people p"
+        "SELECT p.sub, p.sealed, p.enrolled_at, p.suspended_at, count(s.id_hash) AS live FROM people p"
         " LEFT JOIN sessions s ON s.sub = p.sub AND s.ended_at IS NULL GROUP BY p.sub ORDER BY p.enrolled_at"
     )
     return await cursor.fetchall()
@@ -143,3 +143,12 @@ async def forget_failures(conn: Conn, keys: dict[Scope, bytes]) -> None:
     """Clear counters after a success."""
     for scope, key in sorted(keys.items()):
         await conn.execute("DELETE FROM sign_in_failures WHERE scope = %s AND key = %s", (scope.value, key))
+
+
+async def live_sessions(conn: Conn, sub: str) -> list[Row]:
+    """Return a person's live sessions, newest first: signed_in_at and last_seen_at of each."""
+    cursor = await conn.execute(
+        "SELECT signed_in_at, last_seen_at FROM sessions WHERE sub = %s AND ended_at IS NULL ORDER BY signed_in_at DESC",
+        (sub,),
+    )
+    return await cursor.fetchall()

@@ -46,9 +46,10 @@ async def signatures(conn: Conn, document: UUID) -> list[Row]:
 async def keep_signature(conn: Conn, row: dict[str, Any]) -> None:
     """Insert a signature. A second one that names the same one before it violates a unique constraint."""
     await conn.execute(
-        "INSERT INTO signatures (id, document, version, sha256, sub, meaning, revokes, sealed, digest, prev, at) VALUES"
+        "INSERT INTO signatures (id, document, version, sha256, sub, meaning, revokes, sealed, digest, prev, at,"
+        " on_behalf_of, delegation) VALUES"
         " (%(id)s, %(document)s, %(version)s, %(sha256)s, %(sub)s, %(meaning)s, %(revokes)s, %(sealed)s, %(digest)s,"
-        " %(prev)s, %(at)s)",
+        " %(prev)s, %(at)s, %(on_behalf_of)s, %(delegation)s)",
         row,
     )
 
@@ -110,7 +111,7 @@ _OPEN = (
     "SELECT v.document, v.number, v.state, v.created_by, v.created_at,"
     " EXISTS (SELECT 1 FROM assignments a WHERE a.document = v.document AND a.version = v.number AND a.sub = %(sub)s"
     " AND NOT EXISTS (SELECT 1 FROM signatures s WHERE s.document = v.document AND s.version = v.number"
-    " AND s.sub = %(sub)s AND s.meaning = 'review')) AS to_review,"
+    " AND coalesce(s.on_behalf_of, s.sub) = %(sub)s AND s.meaning = 'review')) AS to_review,"
     " EXISTS (SELECT 1 FROM assignments a WHERE a.document = v.document AND a.version = v.number AND a.sub = %(sub)s)"
     " AS reviewer"
     " FROM versions v WHERE v.state IN ('draft', 'in_review', 'reviewed', 'approved', 'rejected')"

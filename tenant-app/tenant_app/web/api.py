@@ -12,8 +12,6 @@ from uuid import UUID
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.responses import Response as FastResponse
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
 
 from tenant_app.domain.access import Right
 from tenant_app.domain.documents import Document, Version
@@ -21,15 +19,11 @@ from tenant_app.errors import AppError, ForgeryRefused
 from tenant_app.factory import App
 from tenant_app.services.caller import Caller
 from tenant_app.services.sessions import same_token
+from tenant_app.web.api_authority import add_authority
+from tenant_app.web.api_model import WANTS, Model
 from tenant_app.web.forms import TOKEN_HEADER, refuse_other_sites
 from tenant_app.web.guard import Access, admit
 from tenant_app.web.problems import on_app_error
-
-
-class Model(BaseModel):
-    """Base of all answers: camelCase."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 class SessionOut(Model):
@@ -93,7 +87,6 @@ def needs(right: Right | Access) -> Callable[[Request], Awaitable[Caller]]:
 Viewer = Annotated[Caller, Depends(needs(Right.VIEW))]
 Annotator = Annotated[Caller, Depends(needs(Right.ANNOTATE))]
 Anyone = Annotated[Caller, Depends(needs(Access.SIGNED_IN))]
-_WANTS = "x-right"
 
 
 def create_api(app: App) -> FastAPI:
@@ -112,42 +105,43 @@ def create_api(app: App) -> FastAPI:
     async def openapi(_caller: Anyone) -> JSONResponse:
         return JSONResponse(api.openapi())
 
-    @api.get("/session", openapi_extra={_WANTS: Access.SIGNED_IN.value})
+    @api.get("/session", openapi_extra={WANTS: Access.SIGNED_IN.value})
     async def session(caller: Anyone) -> SessionOut:
         """Tell who the caller is and the token for requests that change something."""
         rights = sorted(right.value for right in caller.session.rights)
         return SessionOut(name=caller.session.name, rights=rights, csrf_token=caller.session.csrf)
 
     _add_documents(api, app)
+    add_authority(api, app, needs)
     return api
 
 
 def _add_documents(api: FastAPI, app: App) -> None:
-    @api.get("/documents", openapi_extra={_WANTS: Right.VIEW.value})
+    @api.get("/documents", openapi_extra={WANTS: Right.VIEW.value})
     async def documents(caller: Viewer, q: str = "", before: int | None = None) -> list[DocumentOut]:
         """List up to 50 documents, newest first, or those that a search finds."""
         found = await app.search.find(caller, q[:200]) if q else await app.documents.page(caller, before=before)
         return [_document(each) for each in found]
 
-    @api.get("/documents/{document}", openapi_extra={_WANTS: Right.VIEW.value})
+    @api.get("/documents/{document}", openapi_extra={WANTS: Right.VIEW.value})
     async def one(caller: Viewer, document: UUID) -> DocumentOut:
         """Tell one document."""
         found, _ = await app.documents.open(caller, document)
         return _document(found)
 
-    @api.get("/documents/{document}/versions", openapi_extra={_WANTS: Right.VIEW.value})
+    @api.get("/documents/{document}/versions", openapi_extra={WANTS: Right.VIEW.value})
     async def versions(caller: Viewer, document: UUID) -> list[VersionOut]:
         """List a document's versions, newest first."""
         _, found = await app.documents.open(caller, document)
         return [_version(each) for each in found]
 
-    @api.get("/documents/{document}/versions/{number}/content", openapi_extra={_WANTS: Right.VIEW.value})
+    @api.get("/documents/{document}/versions/{number}/content", openapi_extra={WANTS: Right.VIEW.value})
     async def content(caller: Viewer, document: UUID, number: int) -> FastResponse:
         """Answer a version's original bytes."""
         version, body = await app.documents.read(caller, document, number, download=True)
         return FastResponse(body, media_type=version.media_type, headers={"Content-Disposition": "attachment"})
 
-    @api.get("/documents/{document}/trail", openapi_extra={_WANTS: Right.VIEW.value})
+    @api.get("/documents/{document}/trail", openapi_extra={WANTS: Right.VIEW.value})
     async def trail(caller: Viewer, document: UUID) -> list[dict[str, Any]]:
         """Tell everything that happened to a document, newest first."""
         return [
@@ -158,7 +152,7 @@ def _add_documents(api: FastAPI, app: App) -> None:
     @api.post(
         "/documents/{document}/versions/{number}/annotations",
         status_code=201,
-        openapi_extra={_WANTS: Right.ANNOTATE.value},
+        openapi_extra={WANTS: Right.ANNOTATE.value},
     )
     async def annotate(caller: Annotator, document: UUID, number: int, remark: AnnotationIn) -> dict[str, UUID]:
         """Make a remark on a version."""

@@ -1,12 +1,14 @@
 """The web application: routes behind the guard, probes beside it, background work in its lifespan."""
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import rfc8785
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -15,9 +17,19 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from tenant_app.domain.audit import Change
 from tenant_app.errors import AppError
 from tenant_app.factory import App
-from tenant_app.web import pages_admin, pages_copies, pages_documents, pages_session, pages_workflow
+from tenant_app.web import (
+    pages_admin,
+    pages_authority,
+    pages_copies,
+    pages_documents,
+    pages_me,
+    pages_people,
+    pages_session,
+    pages_workflow,
+)
 from tenant_app.web.api import create_api
 from tenant_app.web.guard import as_route
 from tenant_app.web.headers import StrictHeaders
@@ -34,6 +46,9 @@ PAGES = [
     *pages_documents.PAGES,
     *pages_copies.PAGES,
     *pages_admin.PAGES,
+    *pages_people.PAGES,
+    *pages_authority.PAGES,
+    *pages_me.PAGES,
 ]
 
 
@@ -59,6 +74,16 @@ async def _kept(work: Callable[[], Awaitable[None]]) -> None:
             return
 
 
+def _running(app: App) -> tuple[Change, ...]:
+    definition = app.progress.definition
+    statements = hashlib.sha256(rfc8785.dumps(dict(definition.statements))).hexdigest()
+    return (
+        Change(path="/workflow", new=definition.version),
+        Change(path="/workflowSha256", new=definition.digest),
+        Change(path="/statementsSha256", new=statements),
+    )
+
+
 def create(app: App) -> Starlette:
     """Return the ASGI application that serves `app`."""
 
@@ -66,9 +91,10 @@ def create(app: App) -> Starlette:
     async def lifespan(_web: Starlette) -> AsyncIterator[None]:
         await app.database.open()
         loops = (
-            partial(app.recorder.announce, app.settings.system.image, app.settings.system.version),
+            partial(app.recorder.announce, app.settings.system.image, app.settings.system.version, *_running(app)),
             app.relay.run,
             app.watch.run,
+            app.authority_watch.run,
             app.alerts.run,
             app.scrub.run,
             app.search.warm,

@@ -64,7 +64,8 @@ async def admit(request: Request, app: App, needs: Right | Access) -> Caller:
     token = request.cookies.get(SESSION_COOKIE)
     if not token:
         raise NotSignedIn("Please sign in.")
-    caller = Caller(session=await app.sessions.resume(token, client), request=client.request)
+    session = await app.authority.applied(await app.sessions.resume(token, client), client.request)
+    caller = Caller(session=session, request=client.request)
     request.scope["cloister.sub"] = caller.session.sub
     if isinstance(needs, Right) and needs not in caller.session.rights:
         await app.recorder.alone(

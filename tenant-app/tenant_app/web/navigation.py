@@ -25,6 +25,7 @@ LINKS = (
     Link(href="/", label="Home", icon="home"),
     Link(href="/documents", label="Documents", icon="documents", right=Right.VIEW, under=("/documents/",)),
     Link(href="/upload", label="New document", icon="upload", right=Right.AUTHOR),
+    Link(href="/me", label="Your rights", icon="shield", under=("/me/",)),
     Link(href="/admin", label="Administration", icon="people", right=Right.ADMINISTER, under=("/admin/",)),
 )
 

@@ -1,10 +1,11 @@
 """Pages of the workflow: what waits for me, the signing dialog, remarks."""
 
+from typing import Any
 from uuid import UUID
 
 from starlette.responses import RedirectResponse, Response
 
-from tenant_app.domain.access import Right, Role
+from tenant_app.domain.access import Right
 from tenant_app.errors import AppError, InvalidInput, NotFound, SigningRefused
 from tenant_app.services.components import Typed
 from tenant_app.services.signing import Request
@@ -19,10 +20,23 @@ _SEE_OTHER = 303
 async def home(visit: Visit) -> Response:
     """Show what waits for the person; an administrator without content rights sees only that."""
     if not visit.may(Right.VIEW):
-        return render(visit, "home_no_content.html")
+        return render(visit, "home_no_content.html", **await _notices(visit))
     tasks = await visit.app.progress.tasks(visit.caller)
     recent = await visit.app.documents.page(visit.caller)
-    return render(visit, "home.html", tasks=tasks, recent=recent[:5])
+    return render(visit, "home.html", tasks=tasks, recent=recent[:5], **await _notices(visit))
+
+
+async def _notices(visit: Visit) -> dict[str, Any]:
+    """Return what a person has to know after signing in: what was asked for on their account, a policy, an offer."""
+    app, caller = visit.app, visit.caller
+    policy = await app.policies.current()
+    pending = policy is not None and await app.policies.accepted_at(caller) is None
+    offers = [
+        each
+        for each in await app.delegations.shown(caller)
+        if each.state == "offered" and each.delegation.receiver == caller.session.sub
+    ]
+    return {"asked": await app.two_person.about(caller), "pending": pending, "offers": offers}
 
 
 async def sign_page(visit: Visit) -> Response:
@@ -40,6 +54,7 @@ async def sign(visit: Visit) -> Response:
         nonce=visit.text("nonce"),
         typed=Typed(account=visit.text("account"), password=visit.text("password")),
         reason=visit.text("reason"),
+        delegation=_delegation(visit.text("delegation")),
         reviewers=frozenset(str(value) for value in visit.form.getlist("reviewers") if isinstance(value, str)),
     )
     try:
@@ -70,9 +85,10 @@ async def resolve(visit: Visit) -> Response:
 async def _dialog(visit: Visit, *, error: AppError | None = None) -> Response:
     document, step = document_id(visit), visit.request.path_params["step"]
     number = visit.request.path_params["number"]
-    challenge = await visit.app.signing.challenge(visit.caller, visit.client, document, number, step)
+    delegation = _delegation(visit.text("delegation") or visit.request.query_params.get("for", ""))
+    challenge = await visit.app.signing.challenge(visit.caller, visit.client, document, number, step, delegation)
     found, _ = await visit.app.documents.open(visit.caller, document)
-    reviewers = await visit.app.ports.directory.members(Role.REVIEWER) if step == "submit" else []
+    reviewers = await visit.app.candidates.who_may(Right.REVIEW) if step == "submit" else []
     return render(
         visit,
         "sign.html",
@@ -84,6 +100,15 @@ async def _dialog(visit: Visit, *, error: AppError | None = None) -> Response:
         chosen=visit.form.getlist("reviewers"),
         reason=visit.text("reason"),
     )
+
+
+def _delegation(text: str) -> UUID | None:
+    if not text:
+        return None
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise NotFound("There is no such delegation to you.") from error
 
 
 _VERSION = "/documents/{document}/versions/{number:int}"

@@ -93,6 +93,8 @@ async def _who(visit: Visit) -> Caller | None:
     if not token:
         return None
     try:
-        return Caller(session=await visit.app.sessions.resume(token, visit.client), request=visit.client.request)
+        session = await visit.app.sessions.resume(token, visit.client)
+        session = await visit.app.authority.applied(session, visit.client.request)
+        return Caller(session=session, request=visit.client.request)
     except AppError:
         return None

@@ -9,14 +9,17 @@ import jinja2
 from starlette.responses import HTMLResponse
 
 from tenant_app.domain.access import Right
+from tenant_app.domain.delegation import signed_by
 from tenant_app.domain.media import BY_NAME
 from tenant_app.web.navigation import navigation
 from tenant_app.web.visit import Visit
 from tenant_app.web.words import (
     ACTION_WORDS,
     MEANING_WORDS,
+    NAME_WORDS,
     PART_WORDS,
     PATH_WORDS,
+    RIGHT_WORDS,
     ROLE_WORDS,
     STATE_WORDS,
     next_words,
@@ -90,6 +93,19 @@ def media_label(media_type: str) -> str:
     return found.label if found else media_type
 
 
+def path_name(path: str) -> str:
+    """Return the words of a changed value's path; a grant's or a training's names what it is about."""
+    head, _, rest = path.strip("/").partition("/")
+    if rest and head in {"grants", "training"}:
+        return f"{'Grant' if head == 'grants' else 'Training'}: {NAME_WORDS.get(rest, rest)}"
+    return PATH_WORDS.get(path, head)
+
+
+def value(found: Any) -> str:
+    """Return a changed value for people: lists as their members."""
+    return ", ".join(str(each) for each in found) if isinstance(found, list) else str(found)
+
+
 def asset(name: str) -> str:
     """Return a static file's address with its digest, so that a browser may keep it for ever."""
     if name not in _DIGESTS:
@@ -110,13 +126,26 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        {"size": size, "when": when, "exactly": exactly, "ago": ago, "initials": initials, "media": media_label}
+        {
+            "size": size,
+            "when": when,
+            "exactly": exactly,
+            "ago": ago,
+            "initials": initials,
+            "media": media_label,
+            "signed_by": signed_by,
+            "path_name": path_name,
+            "value": value,
+        }
     )
     environment.globals.update(
         asset=asset,
         action_words=ACTION_WORDS,
         meaning_words=MEANING_WORDS,
+        name_words=NAME_WORDS,
         next_words=next_words,
+        now=lambda: datetime.now(UTC),
+        right_words=RIGHT_WORDS,
         part_words=PART_WORDS,
         path_words=PATH_WORDS,
         role_words=ROLE_WORDS,

@@ -30,6 +30,25 @@ ACTION_WORDS = MappingProxyType(
         "app:signature:revoke": "revoked a signature",
         "app:account:lock": "was locked out of signing",
         "app:security:alert": "told the security unit",
+        "app:grant:create": "gave",
+        "app:grant:revoke": "took back",
+        "app:grant:review": "reviewed who has which right",
+        "app:grant:overdue": "the review of rights is overdue",
+        "app:training:record": "recorded a training",
+        "app:training:lapse": "a training ran out",
+        "app:account:enrol": "recorded a verified identity",
+        "app:policy:publish": "published the policy",
+        "app:policy:accept": "accepted the policy",
+        "app:letter:record": "recorded the letter of 11.100(c)",
+        "app:loss:report": "reported a loss",
+        "app:loss:restore": "access was restored",
+        "app:delegation:offer": "offered a delegation",
+        "app:delegation:accept": "accepted a delegation",
+        "app:delegation:revoke": "ended a delegation",
+        "app:two-person:request": "asked for what needs two",
+        "app:two-person:confirm": "confirmed what another asked for",
+        "app:two-person:refuse": "refused what was asked for",
+        "app:two-person:do": "what two agreed on took effect",
         "app:document:delete": "asked to delete",
         "app:retention:update": "changed retention or hold",
         "app:trail:view": "opened the audit trail",
@@ -62,6 +81,27 @@ PATH_WORDS = MappingProxyType(
         "/signature": "Envelope SHA-256",
         "/reviewers": "Reviewer",
         "/address": "From address",
+        "/onBehalfOf": "On behalf of",
+        "/rights": "Rights",
+        "/sessions": "Live sessions",
+        "/suspended": "Suspended",
+        "/enrolment": "Enrolment record",
+        "/verifiedBy": "Verified by",
+        "/verifiedOn": "Verified on",
+        "/personnel": "Personnel number",
+        "/request": "Request",
+        "/asked": "Asked for",
+        "/confirmed": "Confirmed",
+        "/done": "Done",
+        "/askedBy": "Asked by",
+        "/confirmedBy": "Confirmed by",
+        "/notBefore": "Not before",
+        "/losses": "Open losses",
+        "/name": "Name",
+        "/mail": "Mail",
+        "/dn": "Directory name",
+        "/account": "Account",
+        "/sub": "Directory id",
         "/roles": "Roles",
     }
 )
@@ -74,6 +114,31 @@ ROLE_WORDS = MappingProxyType(
         "approver": "Approver",
         "publisher": "Publisher",
         "administrator": "Administrator",
+    }
+)
+
+# What a grant or a training record can be about; a role of the same name as a right is the role.
+NAME_WORDS = MappingProxyType(
+    {
+        **ROLE_WORDS,
+        "view": "Right to read",
+        "annotate": "Right to remark",
+        "review": "Right to review",
+        "approve": "Right to approve",
+        "publish": "Right to publish",
+        "administer": "Right to administer",
+    }
+)
+
+RIGHT_WORDS = MappingProxyType(
+    {
+        "view": "Read",
+        "author": "Write",
+        "annotate": "Remark",
+        "review": "Review",
+        "approve": "Approve",
+        "publish": "Publish",
+        "administer": "Administer",
     }
 )
 
