@@ -15,6 +15,7 @@ from tenant_app.domain.signing import MAX_FAILURES, Period, PeriodRules, compone
 from tenant_app.errors import SigningRefused, SignInRefused
 from tenant_app.services.alerts import Alerts
 from tenant_app.services.caller import Caller
+from tenant_app.services.gates import Gates
 from tenant_app.services.recorder import Recorder
 from tenant_app.services.sessions import Client
 from tenant_app.storage import people
@@ -42,6 +43,7 @@ class Components:
         self._directory = directory
         self._alerts = alerts
         self._rules = rules
+        self._gates = Gates()
         self._periods: dict[str, Period] = {}
 
     def is_first(self, caller: Caller, client: Client, now: datetime) -> bool:
@@ -51,6 +53,11 @@ class Components:
 
     async def prove(self, caller: Caller, client: Client, typed: Typed, now: datetime) -> dict[str, Any]:
         """Return how the person was proven, for the record. Raises SigningRefused, DirectoryAway."""
+        # One try of a person at a time: guesses sent at once would all be weighed before any was counted.
+        async with self._gates.of(token_hash(caller.session.sub)):
+            return await self._prove(caller, client, typed, now)
+
+    async def _prove(self, caller: Caller, client: Client, typed: Typed, now: datetime) -> dict[str, Any]:
         await self._refuse_locked(caller, now)
         first = self.is_first(caller, client, now)
         account = normalise_account(typed.account)

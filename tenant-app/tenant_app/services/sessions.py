@@ -15,6 +15,7 @@ from tenant_app.domain.identity import Person, Session, SessionEnd, SessionRules
 from tenant_app.domain.ids import new_token, token_hash
 from tenant_app.errors import NotSignedIn, SignInDelayed, SignInRefused
 from tenant_app.services.columns import Columns
+from tenant_app.services.gates import Gates
 from tenant_app.services.recorder import Recorder
 from tenant_app.storage import people
 from tenant_app.storage.database import Conn, Database
@@ -47,6 +48,7 @@ class Sessions:
         self._columns = columns
         self._recorder = recorder
         self._directory = directory
+        self._gates = Gates()
         self.rules = rules
 
     async def sign_in(self, typed: str, password: str, client: Client) -> tuple[str, Session]:
@@ -57,6 +59,14 @@ class Sessions:
         await self._columns.ready()
         account = identity.normalise_account(typed)
         keys = _failure_keys(account, client)
+        # One try at a time for an account from a source: guesses sent at once would all be weighed before any was counted.
+        async with self._gates.of(keys[lockout.Scope.ACCOUNT_AT_SOURCE]):
+            person = await self._authenticate(account, password, client, keys)
+        return await self._open(person, client, keys)
+
+    async def _authenticate(
+        self, account: str, password: str, client: Client, keys: dict[lockout.Scope, bytes]
+    ) -> Person:
         async with self._database.transaction() as conn:
             counters = await people.failures(conn, keys)
         wait = lockout.remaining(counters, now=datetime.now(UTC))
@@ -64,11 +74,10 @@ class Sessions:
             await self._record_refusal(account, client, "delayed")
             raise SignInDelayed(max(1, round(wait.total_seconds())))
         try:
-            person = await self._directory.authenticate(account, password)
+            return await self._directory.authenticate(account, password)
         except SignInRefused:
             await self._count_failure(account, client, keys)
             raise
-        return await self._open(person, client, keys)
 
     async def resume(self, token: str, client: Client) -> Session:
         """Return the live session of a cookie and move its idle clock.

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from tenant_app.domain.access import Right
 from tenant_app.domain.documents import Document, Version
+from tenant_app.domain.media import BY_NAME
 from tenant_app.errors import AppError, ForgeryRefused, InvalidInput
 from tenant_app.factory import App
 from tenant_app.services.caller import Caller
@@ -108,11 +109,13 @@ Anyone = Annotated[Caller, Depends(needs(Access.SIGNED_IN))]
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Before = Annotated[int | None, Query(ge=1, le=2**63 - 1)]
 _WANTS = "x-right"
+_CONTENTS = {name: {"schema": {"type": "string", "format": "binary"}} for name in sorted(BY_NAME)}
 _KIND = "application/problem+json"
 # What any operation may answer beside its own; each is one of `errors.py`.
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": words, "content": {_KIND: {"schema": ProblemOut.model_json_schema()}}}
     for status, words in {
+        400: "Not even JSON.",
         401: "No live session.",
         403: "The person has not the right, or the token is missing.",
         404: "No such thing.",
@@ -182,7 +185,12 @@ def _add_documents(api: FastAPI, app: App) -> None:
         _, found = await app.documents.open(caller, document)
         return [_version(each) for each in found]
 
-    @api.get("/documents/{document}/versions/{number}/content", openapi_extra={_WANTS: Right.VIEW.value})
+    @api.get(
+        "/documents/{document}/versions/{number}/content",
+        response_class=FastResponse,
+        responses={200: {"description": "The bytes, as they were uploaded.", "content": _CONTENTS}},
+        openapi_extra={_WANTS: Right.VIEW.value},
+    )
     async def content(caller: Viewer, document: UUID, number: Number) -> FastResponse:
         """Answer a version's original bytes."""
         version, body = await app.documents.read(caller, document, number, download=True)
