@@ -83,6 +83,14 @@ class Forbidden(AppError):
     title = "You do not have this right"
 
 
+class SecondFactorMissing(AppError):
+    """The tenant demands a second factor, and this person has not set one up: until then their session opens nothing."""
+
+    status = 403
+    code = "second_factor_missing"
+    title = "Set up your second factor first"
+
+
 class ForgeryRefused(AppError):
     """A state-changing request came without its token or from another site."""
 

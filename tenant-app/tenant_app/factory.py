@@ -9,6 +9,7 @@ from tenant_app.adapters.ports import AuditLog, Directory, Keys, Sink
 from tenant_app.adapters.sinks import sink_of
 from tenant_app.adapters.vault import VaultKeys
 from tenant_app.domain.identity import SessionRules
+from tenant_app.domain.second_factor import FactorRules, Policy
 from tenant_app.domain.signing import PeriodRules
 from tenant_app.domain.workflow import load as load_workflow
 from tenant_app.services.administration import Administration
@@ -18,6 +19,7 @@ from tenant_app.services.columns import Columns
 from tenant_app.services.components import Components
 from tenant_app.services.directory_watch import DirectoryWatch
 from tenant_app.services.documents import Documents
+from tenant_app.services.enrolment import Enrolment
 from tenant_app.services.export import Export
 from tenant_app.services.health import Health
 from tenant_app.services.keyring import Keyring
@@ -29,6 +31,7 @@ from tenant_app.services.retention import Retention
 from tenant_app.services.rows import Rows
 from tenant_app.services.scrub import Scrub
 from tenant_app.services.search import Search
+from tenant_app.services.second_factor import SecondFactor
 from tenant_app.services.sessions import Sessions
 from tenant_app.services.signing import Signing
 from tenant_app.settings import Settings
@@ -55,6 +58,8 @@ class App:
     columns: Columns
     recorder: Recorder
     sessions: Sessions
+    factor: SecondFactor
+    enrolment: Enrolment
     documents: Documents
     annotations: Annotations
     progress: Progress
@@ -100,7 +105,8 @@ def build(settings: Settings, ports: Ports) -> App:
     alerts = Alerts(database, columns, recorder, list(ports.sinks), tenant=tenant)
     keyring = Keyring(ports.keys)
     progress = Progress(database, columns, keyring, load_workflow(), tenant=tenant)
-    components = Components(database, recorder, ports.directory, alerts, _period_rules(settings))
+    factor = SecondFactor(database, columns, recorder, _factor_rules(settings))
+    components = Components(database, recorder, ports.directory, alerts, factor, _period_rules(settings))
     parts = Parts(
         database=database,
         columns=columns,
@@ -120,7 +126,11 @@ def build(settings: Settings, ports: Ports) -> App:
         database=database,
         columns=columns,
         recorder=recorder,
-        sessions=Sessions(database, columns, recorder, ports.directory, rules),
+        sessions=Sessions(database, columns, recorder, ports.directory, factor, rules),
+        factor=factor,
+        enrolment=Enrolment(
+            database, columns, recorder, alerts, factor, components, issuer=settings.tenant.display_name
+        ),
         documents=documents,
         annotations=Annotations(database, columns, recorder),
         progress=progress,
@@ -135,6 +145,11 @@ def build(settings: Settings, ports: Ports) -> App:
         export=Export(database, columns, recorder, documents, tenant=tenant),
         health=Health(database, ports.keys, ports.audit, ports.directory),
     )
+
+
+def _factor_rules(settings: Settings) -> FactorRules:
+    section = settings.second_factor
+    return FactorRules(policy=Policy(section.policy), retest_after=timedelta(days=section.retest_days))
 
 
 def _period_rules(settings: Settings) -> PeriodRules:

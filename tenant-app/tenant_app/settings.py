@@ -137,6 +137,13 @@ class SigningSection(Section):
     longest_seconds: int = Field(default=7200, ge=60, le=43200)
 
 
+class SecondFactorSection(Section):
+    """Time-based codes beside the password, at sign-in and at the first signing of a period (11.200, 11.300(e))."""
+
+    policy: Literal["off", "optional", "required"] = "off"
+    retest_days: int = Field(default=180, ge=1, le=3650)
+
+
 class SystemSection(Section):
     """What is running, as the operator deployed it."""
 
@@ -157,6 +164,7 @@ class Settings(Section):
     sessions: SessionsSection = SessionsSection()
     uploads: UploadsSection = UploadsSection()
     signing: SigningSection = SigningSection()
+    second_factor: SecondFactorSection = SecondFactorSection()
     alerts: tuple[SinkSection, ...] = ()
     system: SystemSection = SystemSection()
 

@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from tenant_app.adapters.directory import LdapDirectory
-from tenant_app.errors import SigningRefused, SignInDelayed, SignInRefused
+from tenant_app.errors import SignInDelayed, SigningRefused, SignInRefused
 from tenant_app.services.caller import Caller
 from tenant_app.services.components import Typed
 from tenant_app.services.sessions import Client
@@ -50,7 +50,7 @@ async def test_forged_group_roles_that_the_client_sends_count_for_nothing(site: 
 @pytest.mark.parametrize(
     "name",
     ["alice,ou=people", "uid=alice", "alice)(|(uid=*", "*)(uid=alice", "alice)(userPassword=*", "alice\\2a", "a*e", "(alice)", "alice&",
-     "alice+cn=x", "alice#", 'alice"', "alice;", "<alice>", "alice=", "ali\x00ce", "\u202ealice", "alice\n", "%61lice", "alicе"],
+     "alice+cn=x", "alice#", 'alice"', "alice;", "<alice>", "alice=", "ali\x00ce", "\u202ealice", "alice\n", "%61lice", "alic\u0435"],
 )  # fmt: skip
 async def test_at40_filter_and_dn_metacharacters_match_nobody(fresh, name):
     real = LdapDirectory(fresh.ldap)
@@ -81,7 +81,7 @@ async def test_at40_one_name_in_other_letters_is_one_account_and_one_counter(sit
     attacker = site.browser(address="10.4.4.4")
     statuses = [
         (await attacker.sign_in(name, "guess")).status_code
-        for name in ("alice", "ALICE", " Alice ", "ａｌｉｃｅ", "aLiCe", "alice")
+        for name in ("alice", "ALICE", " Alice ", "\uff41\uff4c\uff49\uff43\uff45", "aLiCe", "alice")
     ]
     assert statuses[-1] == 429
 

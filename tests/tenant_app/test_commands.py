@@ -12,7 +12,8 @@ from tests.tenant_app.support.site import PDF, Site
 def test_migrate_is_idempotent_and_forward_only(fresh):
     assert migrate(fresh.database) == []
     numbers = [migration.number for migration in migrations()]
-    assert numbers == list(range(1, len(numbers) + 1))
+    # Gaps are fine, and one filled later is applied then: branches number apart. A number twice is not.
+    assert numbers == sorted(set(numbers))
 
 
 def test_a_wrong_configuration_names_the_field(tmp_path, monkeypatch, capsys):

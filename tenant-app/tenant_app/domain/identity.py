@@ -61,6 +61,10 @@ class Session:
     client_hash: bytes
     signed_in_at: datetime
     last_seen_at: datetime
+    # How it was opened, and whether its person has yet to set up the second factor that the tenant demands.
+    method: str = "ldap-simple-bind"
+    factor: str = "none"
+    must_enrol: bool = False
 
 
 def normalise_account(typed: str) -> str:

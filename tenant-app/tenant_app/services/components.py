@@ -1,6 +1,6 @@
 """Proving the person at a signing: the components of 11.200(a)(1), the continuous period, the lock after failures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -17,11 +17,12 @@ from tenant_app.services.alerts import Alerts
 from tenant_app.services.caller import Caller
 from tenant_app.services.gates import Gates
 from tenant_app.services.recorder import Recorder
+from tenant_app.services.second_factor import SecondFactor
 from tenant_app.services.sessions import Client
 from tenant_app.storage import people
 from tenant_app.storage.database import Database
 
-_WRONG = "The name or the password is not right. Nothing was signed."
+_WRONG = "The name, the password or the code is not right. Nothing was done."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,18 +31,26 @@ class Typed:
 
     account: str
     password: str
+    code: str = field(default="", repr=False)
 
 
 class Components:
     """Holds the open periods. In memory on purpose: a restart is a break, and a break asks for all components (AT-36)."""
 
     def __init__(
-        self, database: Database, recorder: Recorder, directory: Directory, alerts: Alerts, rules: PeriodRules
+        self,
+        database: Database,
+        recorder: Recorder,
+        directory: Directory,
+        alerts: Alerts,
+        factor: SecondFactor,
+        rules: PeriodRules,
     ) -> None:
         self._database = database
         self._recorder = recorder
         self._directory = directory
         self._alerts = alerts
+        self._factor = factor
         self._rules = rules
         self._gates = Gates()
         self._periods: dict[str, Period] = {}
@@ -50,6 +59,10 @@ class Components:
         """Say whether the next signing is the first in a period, and so needs all components."""
         period = self._periods.get(caller.session.sub)
         return not continues(period, now=now, like=_like(caller, client, now), rules=self._rules)
+
+    async def asks_code(self, caller: Caller, *, first: bool) -> bool:
+        """Say whether the next signing takes a code. Raises SigningRefused when no code could be good enough."""
+        return first and await self._factor.asked_at_signing(caller.session.sub)
 
     async def prove(self, caller: Caller, client: Client, typed: Typed, now: datetime) -> dict[str, Any]:
         """Return how the person was proven, for the record. Raises SigningRefused, DirectoryAway."""
@@ -60,10 +73,48 @@ class Components:
     async def _prove(self, caller: Caller, client: Client, typed: Typed, now: datetime) -> dict[str, Any]:
         await self._refuse_locked(caller, now)
         first = self.is_first(caller, client, now)
+        coded = await self.asks_code(caller, first=first)
         account = normalise_account(typed.account)
-        if not components_suffice(first=first, identification=bool(account), password=bool(typed.password)):
+        typed_enough = components_suffice(first=first, identification=bool(account), password=bool(typed.password))
+        if not typed_enough or (coded and not typed.code):
             asked = "your name and your password" if first else "your password"
-            raise SigningRefused(f"Please type {asked}: a session alone never signs.")
+            more = ", and the code of your second factor" if coded else ""
+            raise SigningRefused(f"Please type {asked}{more}: a session alone never signs.")
+        await self._know(caller, typed, now)
+        if coded and not await self._factor.proves(caller.session.sub, typed.code):
+            await self._failed(caller, now)
+        async with self._database.transaction() as conn:
+            await people.forget_failures(conn, _keys(caller))
+        return self._proven(caller, client, now, first=first, identification=bool(account), coded=coded)
+
+    async def reauthenticate(self, caller: Caller, client: Client, typed: Typed) -> None:
+        """Return when name, password and, where there is a device, its code or a recovery code are right.
+
+        For acts on the means of proof themselves. Raises SigningRefused; failures count and lock as those of signings do.
+        """
+        now = datetime.now(UTC)
+        async with self._gates.of(token_hash(caller.session.sub)):
+            await self._refuse_locked(caller, now)
+            if not normalise_account(typed.account) or not typed.password:
+                raise SigningRefused("Please type your name and your password.")
+            await self._know(caller, typed, now)
+            try:
+                await self._factor.at_sign_in(caller.session.sub, caller.session.name, typed.code, client.request)
+            except SignInRefused:
+                await self._failed(caller, now)
+            async with self._database.transaction() as conn:
+                await people.forget_failures(conn, _keys(caller))
+
+    async def test_device(self, caller: Caller, code: str) -> None:
+        """Return when the code is the device's, which counts as a test of it. Raises SigningRefused; failures count."""
+        now = datetime.now(UTC)
+        async with self._gates.of(token_hash(caller.session.sub)):
+            await self._refuse_locked(caller, now)
+            if not await self._factor.proves(caller.session.sub, code, test=True):
+                await self._failed(caller, now)
+
+    async def _know(self, caller: Caller, typed: Typed, now: datetime) -> None:
+        account = normalise_account(typed.account)
         if account and account != caller.session.account:
             await self._failed(caller, now)
         try:
@@ -72,12 +123,9 @@ class Components:
             person = None
         if person is None or person.sub != caller.session.sub:
             await self._failed(caller, now)
-        async with self._database.transaction() as conn:
-            await people.forget_failures(conn, _keys(caller))
-        return self._proven(caller, client, now, first=first, identification=bool(account))
 
     def _proven(
-        self, caller: Caller, client: Client, now: datetime, *, first: bool, identification: bool
+        self, caller: Caller, client: Client, now: datetime, *, first: bool, identification: bool, coded: bool
     ) -> dict[str, Any]:
         like = _like(caller, client, now)
         known = self._periods.get(caller.session.sub)
@@ -92,12 +140,12 @@ class Components:
         )
         return {
             "method": "ldap-simple-bind",
-            "components": ["id", "password"] if identification else ["password"],
+            "components": [*(["id"] if identification else []), "password", *(["totp"] if coded else [])],
             "first_in_period": first,
             "period_started": started.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "login_session": caller.session.id_hash.hex()[:16],
             "client": client.fingerprint.hex()[:16],
-            "mfa": None,
+            "mfa": "totp" if coded else None,
         }
 
     async def _refuse_locked(self, caller: Caller, now: datetime) -> None:

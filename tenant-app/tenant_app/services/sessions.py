@@ -13,10 +13,12 @@ from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import Actor, Change, Entry, ObjectRef, Reason
 from tenant_app.domain.identity import Person, Session, SessionEnd, SessionRules
 from tenant_app.domain.ids import new_token, token_hash
+from tenant_app.domain.second_factor import Policy, Proven
 from tenant_app.errors import NotSignedIn, SignInDelayed, SignInRefused
 from tenant_app.services.columns import Columns
 from tenant_app.services.gates import Gates
 from tenant_app.services.recorder import Recorder
+from tenant_app.services.second_factor import SecondFactor
 from tenant_app.storage import people
 from tenant_app.storage.database import Conn, Database
 
@@ -42,16 +44,23 @@ class Sessions:
     """The sessions of all people of this tenant."""
 
     def __init__(
-        self, database: Database, columns: Columns, recorder: Recorder, directory: Directory, rules: SessionRules
+        self,
+        database: Database,
+        columns: Columns,
+        recorder: Recorder,
+        directory: Directory,
+        factor: SecondFactor,
+        rules: SessionRules,
     ) -> None:
         self._database = database
         self._columns = columns
         self._recorder = recorder
         self._directory = directory
+        self._factor = factor
         self._gates = Gates()
         self.rules = rules
 
-    async def sign_in(self, typed: str, password: str, client: Client) -> tuple[str, Session]:
+    async def sign_in(self, typed: str, password: str, client: Client, code: str = "") -> tuple[str, Session]:
         """Return a new session and the token for its cookie.
 
         Raises SignInRefused (one message for every cause), SignInDelayed, DirectoryAway, DependencyAway.
@@ -61,12 +70,12 @@ class Sessions:
         keys = _failure_keys(account, client)
         # One try at a time for an account from a source: guesses sent at once would all be weighed before any was counted.
         async with self._gates.of(keys[lockout.Scope.ACCOUNT_AT_SOURCE]):
-            person = await self._authenticate(account, password, client, keys)
-        return await self._open(person, client, keys)
+            person, factor = await self._authenticate(account, (password, code), client, keys)
+        return await self._open(person, client, keys, factor)
 
     async def _authenticate(
-        self, account: str, password: str, client: Client, keys: dict[lockout.Scope, bytes]
-    ) -> Person:
+        self, account: str, typed: tuple[str, str], client: Client, keys: dict[lockout.Scope, bytes]
+    ) -> tuple[Person, Proven]:
         async with self._database.transaction() as conn:
             counters = await people.failures(conn, keys)
         wait = lockout.remaining(counters, now=datetime.now(UTC))
@@ -74,10 +83,13 @@ class Sessions:
             await self._record_refusal(account, client, "delayed")
             raise SignInDelayed(max(1, round(wait.total_seconds())))
         try:
-            return await self._directory.authenticate(account, password)
-        except SignInRefused:
+            person = await self._directory.authenticate(account, typed[0])
+            # The code is weighed after the password and refused in the same words: neither tells about the other.
+            return person, await self._factor.at_sign_in(person.sub, person.name, typed[1], client.request)
+        except SignInRefused as error:
             await self._count_failure(account, client, keys)
-            raise
+            what = "The name, the password or the code" if self._factor.used else "The name or the password"
+            raise SignInRefused(f"{what} is not right, or the account may not use this system.") from error
 
     async def resume(self, token: str, client: Client) -> Session:
         """Return the live session of a cookie and move its idle clock.
@@ -104,7 +116,9 @@ class Sessions:
         async with self._database.transaction() as conn:
             await self._end(conn, session, SessionEnd.SIGNED_OUT, request)
 
-    async def _open(self, person: Person, client: Client, keys: dict[lockout.Scope, bytes]) -> tuple[str, Session]:
+    async def _open(
+        self, person: Person, client: Client, keys: dict[lockout.Scope, bytes], factor: Proven
+    ) -> tuple[str, Session]:
         token, csrf, now = new_token(), new_token(), datetime.now(UTC)
         session = Session(
             id_hash=token_hash(token),
@@ -117,6 +131,8 @@ class Sessions:
             client_hash=client.fingerprint,
             signed_in_at=now,
             last_seen_at=now,
+            factor=factor.value,
+            must_enrol=self._must_enrol(factor.value),
         )
         async with self._database.transaction() as conn:
             entries = await self._keep_person(conn, person, client)
@@ -131,6 +147,8 @@ class Sessions:
                     "csrf": csrf,
                     "client_hash": session.client_hash,
                     "at": now,
+                    "factor": session.factor,
+                    "method": session.method,
                 },
             )
             displaced = await people.displace(conn, person.sub, self.rules.max_concurrent, now)
@@ -140,7 +158,7 @@ class Sessions:
                     action=Action.SIGN_IN,
                     actor=_actor(session),
                     object=ObjectRef(type="Session", id=session.id_hash.hex()[:16]),
-                    changes=(Change(path="/address", new=client.address), *changes),
+                    changes=(Change(path="/address", new=client.address), *self._factor_change(session), *changes),
                     request=client.request,
                 )
             )
@@ -200,6 +218,12 @@ class Sessions:
             )
         )
 
+    def _must_enrol(self, factor: str) -> bool:
+        return factor == Proven.NONE.value and self._factor.rules.policy is Policy.REQUIRED
+
+    def _factor_change(self, session: Session) -> tuple[Change, ...]:
+        return (Change(path="/secondFactor", new=session.factor),) if self._factor.used else ()
+
     def _session(self, row: dict[str, Any]) -> Session:
         person = self._columns.open(row["sealed"], "people", row["sub"])
         roles = frozenset(Role(role) for role in row["roles"])
@@ -214,6 +238,9 @@ class Sessions:
             client_hash=bytes(row["client_hash"]),
             signed_in_at=row["signed_in_at"],
             last_seen_at=row["last_seen_at"],
+            method=row["method"],
+            factor=row["factor"],
+            must_enrol=self._must_enrol(row["factor"]),
         )
 
 
@@ -223,7 +250,7 @@ def same_token(given: str, expected: str) -> bool:
 
 
 def _actor(session: Session) -> Actor:
-    auth = {"session": session.id_hash.hex()[:16], "method": "ldap-simple-bind"}
+    auth = {"session": session.id_hash.hex()[:16], "method": session.method}
     return Actor(type="user", sub=session.sub, name=session.name, auth=auth)
 
 

@@ -35,6 +35,7 @@ class Challenge:
     transition: Transition
     statement: str
     first_in_period: bool
+    asks_code: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +72,15 @@ class Signing:
             decide(transition, facts)
             bound = self._bound(document, number, row["sha256"], transition)
             await workflow.keep_challenge(conn, token_hash(nonce), caller.session.id_hash, bound, now + CHALLENGE_LIFE)
+        first = self._components.is_first(caller, client, now)
+        asks_code = await self._components.asks_code(caller, first=first)
         return Challenge(
             nonce=nonce,
             version=self._parts.rows.version(row),
             transition=transition,
             statement=definition.statements[transition.meaning],
-            first_in_period=self._components.is_first(caller, client, now),
+            first_in_period=first,
+            asks_code=asks_code,
         )
 
     async def sign(self, caller: Caller, client: Client, request: Request) -> State:
