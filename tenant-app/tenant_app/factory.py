@@ -154,7 +154,12 @@ def _factor_rules(settings: Settings) -> FactorRules:
 
 def _period_rules(settings: Settings) -> PeriodRules:
     signing = settings.signing
-    return PeriodRules(idle=timedelta(seconds=signing.idle_seconds), longest=timedelta(seconds=signing.longest_seconds))
+    age = signing.max_password_age_days
+    return PeriodRules(
+        idle=timedelta(seconds=signing.idle_seconds),
+        longest=timedelta(seconds=signing.longest_seconds),
+        password_age=timedelta(days=age) if age is not None else None,
+    )
 
 
 def _role(settings: Settings, service_account: str) -> str:

@@ -135,6 +135,9 @@ class SigningSection(Section):
 
     idle_seconds: int = Field(default=600, ge=30, le=3600)
     longest_seconds: int = Field(default=7200, ge=60, le=43200)
+    max_password_age_days: int | None = Field(
+        default=None, ge=1, le=3650, description="An older password signs nothing, nor does one whose age is not told."
+    )
 
 
 class SecondFactorSection(Section):

@@ -11,12 +11,14 @@ import logging
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any
 
 import ldap
 from ldap.dn import str2dn
 from ldap.filter import escape_filter_chars
 
+from tenant_app.adapters.password_age import PASSWORD_ATTRIBUTES, changed_at
 from tenant_app.domain.access import Role
 from tenant_app.domain.identity import Person
 from tenant_app.errors import DirectoryAway, SignInRefused
@@ -60,6 +62,10 @@ class LdapDirectory:
         """See `Directory.members`."""
         return await asyncio.to_thread(self._members, role)
 
+    async def password_changed_at(self, sub: str) -> datetime | None:
+        """See `Directory.password_changed_at`."""
+        return await asyncio.to_thread(self._password_changed_at, sub)
+
     async def check(self) -> None:
         """See `Directory.check`."""
         await asyncio.to_thread(self._check)
@@ -96,6 +102,11 @@ class LdapDirectory:
             dn, attributes = found[0]
             account = _first(attributes, self._section.user_attribute).casefold()
             return self._person(service, dn, attributes, account)
+
+    def _password_changed_at(self, sub: str) -> datetime | None:
+        with self._service() as service:
+            found = self._search(service, _sub_filter(sub), PASSWORD_ATTRIBUTES)
+        return changed_at(found[0][1]) if len(found) == 1 else None
 
     def _members(self, role: Role) -> list[Person]:
         found: dict[str, Person] = {}
@@ -149,13 +160,13 @@ class LdapDirectory:
                 if service.search_ext_s(mapping.group, ldap.SCOPE_BASE, member, ["1.1"], timeout=TIMEOUT):
                     yield Role(mapping.role)
 
-    def _search(self, service: Any, filter_text: str) -> list[Entry]:
+    def _search(self, service: Any, filter_text: str, more: list[str] | None = None) -> list[Entry]:
         try:
             rows = service.search_ext_s(
                 self._section.base_dn,
                 ldap.SCOPE_SUBTREE,
                 filter_text,
-                [*_ATTRIBUTES, self._section.user_attribute],
+                [*_ATTRIBUTES, self._section.user_attribute, *(more or [])],
                 timeout=TIMEOUT,
                 sizelimit=2,
             )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from tenant_app.domain.access import Role
@@ -48,6 +49,9 @@ class Directory(Protocol):
 
     async def members(self, role: Role) -> list[Person]:
         """Return who has a role, by name. Raises DirectoryAway."""
+
+    async def password_changed_at(self, sub: str) -> datetime | None:
+        """Return when this person's password was set, None when the directory does not tell. Raises DirectoryAway."""
 
     async def check(self) -> None:
         """Return when the directory answers. Raises DirectoryAway."""

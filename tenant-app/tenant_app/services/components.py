@@ -81,6 +81,7 @@ class Components:
             more = ", and the code of your second factor" if coded else ""
             raise SigningRefused(f"Please type {asked}{more}: a session alone never signs.")
         await self._know(caller, typed, now)
+        await self._refuse_aged(caller, now)
         if coded and not await self._factor.proves(caller.session.sub, typed.code):
             await self._failed(caller, now)
         async with self._database.transaction() as conn:
@@ -147,6 +148,19 @@ class Components:
             "client": client.fingerprint.hex()[:16],
             "mfa": "totp" if coded else None,
         }
+
+    async def _refuse_aged(self, caller: Caller, now: datetime) -> None:
+        """Refuse a password older than the tenant allows, whatever the directory itself tolerates (11.300(b), AT-41)."""
+        longest = self._rules.password_age
+        if longest is None:
+            return
+        changed = await self._directory.password_changed_at(caller.session.sub)
+        if changed is None:
+            raise SigningRefused("The directory does not tell when your password was set, so it cannot sign here.")
+        if now - changed > longest:
+            raise SigningRefused(
+                f"Your password is older than {longest.days} days. Change it in your directory, then sign."
+            )
 
     async def _refuse_locked(self, caller: Caller, now: datetime) -> None:
         async with self._database.transaction() as conn:
