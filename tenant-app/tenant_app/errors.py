@@ -151,6 +151,12 @@ class DirectoryAway(DependencyAway):
     code = "directory_away"
 
 
+class ProviderAway(DependencyAway):
+    """The OpenID provider does not answer, or answers nothing that can be used."""
+
+    code = "provider_away"
+
+
 class AuditAway(DependencyAway):
     """The audit service is away for longer than the policy allows: changes are paused, reads go on."""
 

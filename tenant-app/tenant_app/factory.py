@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from tenant_app.adapters.audit import ServiceAuditLog
 from tenant_app.adapters.directory import LdapDirectory
-from tenant_app.adapters.ports import AuditLog, Directory, Keys, Sink
+from tenant_app.adapters.oidc import OidcProvider
+from tenant_app.adapters.ports import AuditLog, Directory, IdentityProvider, Keys, Sink
 from tenant_app.adapters.sinks import sink_of
 from tenant_app.adapters.vault import VaultKeys
 from tenant_app.domain.identity import SessionRules
@@ -23,6 +24,7 @@ from tenant_app.services.enrolment import Enrolment
 from tenant_app.services.export import Export
 from tenant_app.services.health import Health
 from tenant_app.services.keyring import Keyring
+from tenant_app.services.oidc import Oidc
 from tenant_app.services.parts import Parts
 from tenant_app.services.progress import Progress
 from tenant_app.services.recorder import Recorder
@@ -46,6 +48,7 @@ class Ports:
     directory: Directory
     audit: AuditLog
     sinks: tuple[Sink, ...] = ()
+    provider: IdentityProvider | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,7 @@ class App:
     columns: Columns
     recorder: Recorder
     sessions: Sessions
+    oidc: Oidc
     factor: SecondFactor
     enrolment: Enrolment
     documents: Documents
@@ -87,7 +91,15 @@ def real_ports(settings: Settings, *, service_account: str = "app") -> Ports:
         directory=LdapDirectory(settings.ldap),
         audit=ServiceAuditLog(settings.audit, settings.system, service_account=service_account),
         sinks=tuple(sink_of(section) for section in settings.alerts),
+        provider=provider_of(settings),
     )
+
+
+def provider_of(settings: Settings) -> IdentityProvider | None:
+    """Return the tenant's OpenID provider, None when it has none."""
+    if settings.oidc is None:
+        return None
+    return OidcProvider(settings.oidc, redirect_uri=f"https://{settings.hostname}/oidc/callback")
 
 
 def build(settings: Settings, ports: Ports) -> App:
@@ -106,6 +118,7 @@ def build(settings: Settings, ports: Ports) -> App:
     keyring = Keyring(ports.keys)
     progress = Progress(database, columns, keyring, load_workflow(), tenant=tenant)
     factor = SecondFactor(database, columns, recorder, _factor_rules(settings))
+    sessions = Sessions(database, columns, recorder, ports.directory, factor, rules)
     components = Components(database, recorder, ports.directory, alerts, factor, _period_rules(settings))
     parts = Parts(
         database=database,
@@ -126,7 +139,8 @@ def build(settings: Settings, ports: Ports) -> App:
         database=database,
         columns=columns,
         recorder=recorder,
-        sessions=Sessions(database, columns, recorder, ports.directory, factor, rules),
+        sessions=sessions,
+        oidc=Oidc(database, columns, ports.directory, sessions, ports.provider, settings.oidc),
         factor=factor,
         enrolment=Enrolment(
             database, columns, recorder, alerts, factor, components, issuer=settings.tenant.display_name

@@ -140,6 +140,24 @@ class SigningSection(Section):
     )
 
 
+class OidcSection(Section):
+    """An OpenID Connect provider beside the directory.
+
+    With `subjectClaim`, that claim names the person's account in the directory, which stays the authority for identity, roles and
+    being alive. Without it, people are issuer and sub, and `groups` maps the groups claim to roles.
+    """
+
+    issuer: str = Field(pattern=r"^https://[^?#\s]+$")
+    client_id: str
+    client_secret_file: Path | None = None
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    groups_claim: str = "groups"
+    subject_claim: str | None = None
+    groups: tuple[GroupRole, ...] = ()
+    ca_file: Path | None = None
+    label: str = "Sign in with your organisation"
+
+
 class SecondFactorSection(Section):
     """Time-based codes beside the password, at sign-in and at the first signing of a period (11.200, 11.300(e))."""
 
@@ -167,6 +185,7 @@ class Settings(Section):
     sessions: SessionsSection = SessionsSection()
     uploads: UploadsSection = UploadsSection()
     signing: SigningSection = SigningSection()
+    oidc: OidcSection | None = None
     second_factor: SecondFactorSection = SecondFactorSection()
     alerts: tuple[SinkSection, ...] = ()
     system: SystemSection = SystemSection()

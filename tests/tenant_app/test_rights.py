@@ -32,7 +32,7 @@ async def test_every_route_is_declared_with_what_it_needs(app):
     served = {route.path for route in create(app).routes}
     assert served - declared - UNGUARDED - {"/api/v1"} == set()
     public = {(page.method, page.path) for page in PAGES if page.needs is Access.PUBLIC}
-    assert public == {("GET", "/sign-in"), ("POST", "/sign-in")}
+    assert public == {("GET", "/sign-in"), ("POST", "/sign-in"), ("GET", "/oidc/start"), ("GET", "/oidc/callback")}
 
 
 @pytest.mark.parametrize("role", [None, *Role])

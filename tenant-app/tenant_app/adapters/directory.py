@@ -62,6 +62,10 @@ class LdapDirectory:
         """See `Directory.members`."""
         return await asyncio.to_thread(self._members, role)
 
+    async def find(self, account: str) -> Person | None:
+        """See `Directory.find`."""
+        return await asyncio.to_thread(self._find, account) if account else None
+
     async def password_changed_at(self, sub: str) -> datetime | None:
         """See `Directory.password_changed_at`."""
         return await asyncio.to_thread(self._password_changed_at, sub)
@@ -102,6 +106,11 @@ class LdapDirectory:
             dn, attributes = found[0]
             account = _first(attributes, self._section.user_attribute).casefold()
             return self._person(service, dn, attributes, account)
+
+    def _find(self, account: str) -> Person | None:
+        with self._service() as service:
+            found = self._search(service, f"({self._section.user_attribute}={escape_filter_chars(account)})")
+            return self._person(service, *found[0], account) if len(found) == 1 else None
 
     def _password_changed_at(self, sub: str) -> datetime | None:
         with self._service() as service:

@@ -35,6 +35,7 @@ class Proven(StrEnum):
     NONE = "none"
     TOTP = "totp"
     RECOVERY = "recovery"
+    PROVIDER = "provider"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

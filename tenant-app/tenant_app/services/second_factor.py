@@ -92,6 +92,13 @@ class SecondFactor:
             raise SigningRefused("Your second factor was not used for long. Test it under “Second factor”, then sign.")
         return True
 
+    async def demand_device(self, sub: str) -> None:
+        """Return when there is a device that may sign. Raises SigningRefused."""
+        if not self.used:
+            raise SigningRefused("This tenant uses no second factor, without which people of its provider cannot sign.")
+        if not await self.asked_at_signing(sub):
+            raise SigningRefused("Set up your second factor first: people of the provider sign with it.")
+
     async def proves(self, sub: str, typed: str, *, test: bool = False) -> bool:
         """Say whether the code that was typed is the device's, using it up."""
         async with self._database.transaction() as conn:

@@ -19,7 +19,7 @@ from tenant_app.services.columns import Columns
 from tenant_app.services.gates import Gates
 from tenant_app.services.recorder import Recorder
 from tenant_app.services.second_factor import SecondFactor
-from tenant_app.storage import people
+from tenant_app.storage import oidc, people
 from tenant_app.storage.database import Conn, Database
 
 # The idle clock is moved at most this often: a page view does not need a write of its own.
@@ -80,7 +80,7 @@ class Sessions:
             counters = await people.failures(conn, keys)
         wait = lockout.remaining(counters, now=datetime.now(UTC))
         if wait > timedelta(0):
-            await self._record_refusal(account, client, "delayed")
+            await self.record_refusal(account, client, "delayed")
             raise SignInDelayed(max(1, round(wait.total_seconds())))
         try:
             person = await self._directory.authenticate(account, typed[0])
@@ -116,8 +116,34 @@ class Sessions:
         async with self._database.transaction() as conn:
             await self._end(conn, session, SessionEnd.SIGNED_OUT, request)
 
+    async def open_vouched(self, person: Person, client: Client) -> tuple[str, Session]:
+        """Open a session for somebody whom the tenant's provider has vouched for, with whatever factors it asks for.
+
+        The tenant's own device takes part in signatures; where one is demanded and not set up yet, that comes first.
+        """
+        enrolled = self._factor.rules.policy is not Policy.REQUIRED or (await self._factor.device(person.sub)).enrolled
+        return await self._open(person, client, {}, Proven.PROVIDER if enrolled else Proven.NONE, method="oidc")
+
+    async def note_proof(self, session: Session, request: str) -> None:
+        """Note that a session's person has just typed their credentials at the provider again."""
+        async with self._database.transaction() as conn:
+            await oidc.note_proof(conn, session.id_hash, datetime.now(UTC))
+            entry = Entry(
+                action=Action.STEPPED_UP,
+                actor=_actor(session),
+                object=ObjectRef(type="Session", id=session.id_hash.hex()[:16]),
+                request=request,
+            )
+            await self._recorder.with_change(conn, entry)
+
     async def _open(
-        self, person: Person, client: Client, keys: dict[lockout.Scope, bytes], factor: Proven
+        self,
+        person: Person,
+        client: Client,
+        keys: dict[lockout.Scope, bytes],
+        factor: Proven,
+        *,
+        method: str = "ldap-simple-bind",
     ) -> tuple[str, Session]:
         token, csrf, now = new_token(), new_token(), datetime.now(UTC)
         session = Session(
@@ -131,6 +157,7 @@ class Sessions:
             client_hash=client.fingerprint,
             signed_in_at=now,
             last_seen_at=now,
+            method=method,
             factor=factor.value,
             must_enrol=self._must_enrol(factor.value),
         )
@@ -203,9 +230,10 @@ class Sessions:
         now = datetime.now(UTC)
         async with self._database.transaction() as conn:
             await people.count_failure(conn, keys, now, now - lockout.FORGET_AFTER)
-        await self._record_refusal(account, client, "credentials")
+        await self.record_refusal(account, client, "credentials")
 
-    async def _record_refusal(self, account: str, client: Client, code: str) -> None:
+    async def record_refusal(self, account: str, client: Client, code: str) -> None:
+        """Record a sign-in that was refused."""
         await self._recorder.alone(
             Entry(
                 action=Action.SIGN_IN_REFUSED,
@@ -241,6 +269,7 @@ class Sessions:
             method=row["method"],
             factor=row["factor"],
             must_enrol=self._must_enrol(row["factor"]),
+            proved_at=row["proved_at"],
         )
 
 

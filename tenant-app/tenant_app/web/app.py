@@ -17,7 +17,15 @@ from starlette.types import Scope
 
 from tenant_app.errors import AppError
 from tenant_app.factory import App
-from tenant_app.web import pages_admin, pages_copies, pages_documents, pages_factor, pages_session, pages_workflow
+from tenant_app.web import (
+    pages_admin,
+    pages_copies,
+    pages_documents,
+    pages_factor,
+    pages_oidc,
+    pages_session,
+    pages_workflow,
+)
 from tenant_app.web.api import create_api
 from tenant_app.web.guard import as_route
 from tenant_app.web.headers import StrictHeaders
@@ -36,6 +44,7 @@ PAGES = [
     *pages_copies.PAGES,
     *pages_admin.PAGES,
     *pages_factor.PAGES,
+    *pages_oidc.PAGES,
 ]
 
 

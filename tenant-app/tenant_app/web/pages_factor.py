@@ -1,5 +1,6 @@
 """Pages of the second factor: one's own, and its reset by two administrators."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 import segno
@@ -7,8 +8,9 @@ from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
 from tenant_app.domain.access import Right
+from tenant_app.domain.identity import is_federated
 from tenant_app.errors import AppError, Conflict, Forbidden, InvalidInput, NotFound, SigningRefused
-from tenant_app.services.components import Typed
+from tenant_app.services.components import Typed, proof_holds
 from tenant_app.services.enrolment import Offer
 from tenant_app.web.guard import Access, Page
 from tenant_app.web.render import render
@@ -92,6 +94,8 @@ async def _own(visit: Visit, *, error: AppError | None = None) -> Response:
         policy=visit.app.factor.rules.policy.value,
         retest_days=visit.app.factor.rules.retest_after.days,
         device=await visit.app.factor.device(visit.caller.session.sub),
+        federated=is_federated(visit.caller.session.sub),
+        proved=proof_holds(visit.caller, datetime.now(UTC)),
         notices=await visit.app.enrolment.notices(visit.caller),
         done=visit.request.query_params.get("done") == "tested",
     )

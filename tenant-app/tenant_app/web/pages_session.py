@@ -28,7 +28,7 @@ async def sign_in_page(visit: Visit) -> Response:
     except SecondFactorMissing:
         return RedirectResponse("/second-factor", _SEE_OTHER)
     except NotSignedIn:
-        return _form(visit, message=visit.request.query_params.get("why", ""))
+        return sign_in_form(visit, message=visit.request.query_params.get("why", ""))
     return RedirectResponse(safe_next(visit.request.query_params.get("next", "/")), _SEE_OTHER)
 
 
@@ -40,10 +40,10 @@ async def sign_in(visit: Visit) -> Response:
             typed, visit.text("password"), visit.client, visit.text("code")
         )
     except (SignInRefused, DependencyAway) as error:
-        return _form(visit, error=error, typed=typed, status=error.status)
+        return sign_in_form(visit, error=error, typed=typed, status=error.status)
     first = session.must_enrol or await visit.app.enrolment.owes_notice(session.sub)
     response = RedirectResponse("/second-factor" if first else safe_next(visit.text("next") or "/"), _SEE_OTHER)
-    _set_cookie(response, SESSION_COOKIE, token)
+    set_session_cookie(response, token)
     response.delete_cookie(FORM_COOKIE, path="/", secure=True, httponly=True, samesite="strict")
     return response
 
@@ -61,9 +61,10 @@ async def session_state(_visit: Visit) -> Response:
     return JSONResponse({"live": True})
 
 
-def _form(
+def sign_in_form(
     visit: Visit, *, error: AppError | None = None, message: str = "", typed: str = "", status: int = 200
 ) -> Response:
+    """Return the sign-in page."""
     token = visit.request.cookies.get(FORM_COOKIE) or new_token()
     target = visit.text("next") or visit.request.query_params.get("next", "/")
     response = render(
@@ -76,6 +77,7 @@ def _form(
         typed=typed,
         target=safe_next(target),
         asks_code=visit.app.factor.used,
+        provider=visit.app.oidc.label,
         code_required=visit.app.factor.rules.policy is Policy.REQUIRED,
     )
     response.set_cookie(FORM_COOKIE, token, path="/", secure=True, httponly=True, samesite="strict", max_age=3600)
@@ -83,8 +85,9 @@ def _form(
 
 
 # Lax, not strict: a link in an e-mail to a document must open it for whoever is signed in; forms have their own token.
-def _set_cookie(response: Response, name: str, value: str) -> None:
-    response.set_cookie(name, value, path="/", secure=True, httponly=True, samesite="lax")
+def set_session_cookie(response: Response, token: str) -> None:
+    """Give the browser its session."""
+    response.set_cookie(SESSION_COOKIE, token, path="/", secure=True, httponly=True, samesite="lax")
 
 
 _WHY = {

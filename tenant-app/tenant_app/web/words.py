@@ -10,6 +10,7 @@ ACTION_WORDS = MappingProxyType(
     {
         "app:session:login": "signed in",
         "app:session:failure": "could not sign in",
+        "app:session:prove": "proved themself again",
         "app:session:logout": "signed out",
         "app:session:expire": "was signed out",
         "app:session:revoke": "was signed out by the system",
