@@ -48,6 +48,10 @@ class SignInRefused(AppError):
     title = "Sign-in refused"
 
 
+class AccountAmbiguous(SignInRefused):
+    """More than one entry of the directory answers to the name: nobody is picked, and the security unit is told (AT-40)."""
+
+
 class SignInDelayed(SignInRefused):
     """Too many failures: the account waits before the next try (11.300(d))."""
 

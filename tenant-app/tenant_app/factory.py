@@ -118,7 +118,7 @@ def build(settings: Settings, ports: Ports) -> App:
     keyring = Keyring(ports.keys)
     progress = Progress(database, columns, keyring, load_workflow(), tenant=tenant)
     factor = SecondFactor(database, columns, recorder, _factor_rules(settings))
-    sessions = Sessions(database, columns, recorder, ports.directory, factor, rules)
+    sessions = Sessions(database, columns, recorder, ports.directory, factor, alerts, rules)
     components = Components(database, recorder, ports.directory, alerts, factor, _period_rules(settings))
     parts = Parts(
         database=database,

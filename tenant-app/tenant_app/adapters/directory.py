@@ -21,7 +21,7 @@ from ldap.filter import escape_filter_chars
 from tenant_app.adapters.password_age import PASSWORD_ATTRIBUTES, changed_at
 from tenant_app.domain.access import Role
 from tenant_app.domain.identity import Person
-from tenant_app.errors import DirectoryAway, SignInRefused
+from tenant_app.errors import AccountAmbiguous, DirectoryAway, SignInRefused
 from tenant_app.settings import LdapSection, read_secret
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class LdapDirectory:
             if len(found) != 1:
                 # Two entries for one name is a directory fault that must never pick somebody (AT-40).
                 log.warning("sign-in refused: %d entries match", len(found))
-                raise SignInRefused(_REFUSED)
+                raise AccountAmbiguous(_REFUSED) if found else SignInRefused(_REFUSED)
             dn, attributes = found[0]
             self._prove(dn, password)
             person = self._person(service, dn, attributes, account)

@@ -14,7 +14,8 @@ from tenant_app.domain.audit import Actor, Change, Entry, ObjectRef, Reason
 from tenant_app.domain.identity import Person, Session, SessionEnd, SessionRules
 from tenant_app.domain.ids import new_token, token_hash
 from tenant_app.domain.second_factor import Policy, Proven
-from tenant_app.errors import NotSignedIn, SignInDelayed, SignInRefused
+from tenant_app.errors import AccountAmbiguous, NotSignedIn, SignInDelayed, SignInRefused
+from tenant_app.services.alerts import Alerts
 from tenant_app.services.columns import Columns
 from tenant_app.services.gates import Gates
 from tenant_app.services.recorder import Recorder
@@ -50,6 +51,7 @@ class Sessions:
         recorder: Recorder,
         directory: Directory,
         factor: SecondFactor,
+        alerts: Alerts,
         rules: SessionRules,
     ) -> None:
         self._database = database
@@ -57,6 +59,7 @@ class Sessions:
         self._recorder = recorder
         self._directory = directory
         self._factor = factor
+        self._alerts = alerts
         self._gates = Gates()
         self.rules = rules
 
@@ -87,7 +90,7 @@ class Sessions:
             # The code is weighed after the password and refused in the same words: neither tells about the other.
             return person, await self._factor.at_sign_in(person.sub, person.name, typed[1], client.request)
         except SignInRefused as error:
-            await self._count_failure(account, client, keys)
+            await self._count_failure(account, client, keys, ambiguous=isinstance(error, AccountAmbiguous))
             what = "The name, the password or the code" if self._factor.used else "The name or the password"
             raise SignInRefused(f"{what} is not right, or the account may not use this system.") from error
 
@@ -226,25 +229,28 @@ class Sessions:
             )
             await self._recorder.with_change(conn, entry)
 
-    async def _count_failure(self, account: str, client: Client, keys: dict[lockout.Scope, bytes]) -> None:
+    async def _count_failure(
+        self, account: str, client: Client, keys: dict[lockout.Scope, bytes], *, ambiguous: bool
+    ) -> None:
         now = datetime.now(UTC)
         async with self._database.transaction() as conn:
             await people.count_failure(conn, keys, now, now - lockout.FORGET_AFTER)
-        await self.record_refusal(account, client, "credentials")
+            counters = await people.failures(conn, keys)
+            if ambiguous:
+                entry = _refusal(account, client, "ambiguous")
+                await self._alerts.raise_in(conn, "ambiguous_account", entry)
+                await self._recorder.with_change(conn, entry)
+            for counter in counters:
+                if lockout.ALERT_AT.get(counter.scope) == counter.count:
+                    entry = _slowed(account, client, counter)
+                    await self._alerts.raise_in(conn, "sign_in_failures", entry)
+                    await self._recorder.with_change(conn, entry)
+        if not ambiguous:
+            await self.record_refusal(account, client, "credentials")
 
     async def record_refusal(self, account: str, client: Client, code: str) -> None:
         """Record a sign-in that was refused."""
-        await self._recorder.alone(
-            Entry(
-                action=Action.SIGN_IN_REFUSED,
-                actor=Actor(type="user", sub="unknown", name=account or "(nothing usable)"),
-                object=ObjectRef(type="Account", id=hashlib.sha256(account.encode()).hexdigest()[:16]),
-                changes=(Change(path="/address", new=client.address),),
-                reason=Reason(code=code),
-                result="denied",
-                request=client.request,
-            )
-        )
+        await self._recorder.alone(_refusal(account, client, code))
 
     def _must_enrol(self, factor: str) -> bool:
         return factor == Proven.NONE.value and self._factor.rules.policy is Policy.REQUIRED
@@ -276,6 +282,35 @@ class Sessions:
 def same_token(given: str, expected: str) -> bool:
     """Compare two tokens in constant time."""
     return hmac.compare_digest(given.encode(), expected.encode())
+
+
+def _refusal(account: str, client: Client, code: str) -> Entry:
+    return Entry(
+        action=Action.SIGN_IN_REFUSED,
+        actor=Actor(type="user", sub="unknown", name=account or "(nothing usable)"),
+        object=_account_ref(account),
+        changes=(Change(path="/address", new=client.address),),
+        reason=Reason(code=code),
+        result="denied",
+        request=client.request,
+    )
+
+
+def _slowed(account: str, client: Client, counter: lockout.Failures) -> Entry:
+    whose = "this account" if counter.scope is lockout.Scope.ACCOUNT else "this source"
+    return Entry(
+        action=Action.ACCOUNT_LOCKED,
+        actor=Actor(type="user", sub="unknown", name=account or "(nothing usable)"),
+        object=_account_ref(account),
+        changes=(Change(path="/address", new=client.address),),
+        reason=Reason(code="sign_in", text=f"{counter.count} failed sign-ins of {whose}: further tries are delayed."),
+        result="denied",
+        request=client.request,
+    )
+
+
+def _account_ref(account: str) -> ObjectRef:
+    return ObjectRef(type="Account", id=hashlib.sha256(account.encode()).hexdigest()[:16])
 
 
 def _actor(session: Session) -> Actor:
