@@ -107,7 +107,9 @@ class Enrolment:
                 raise Conflict("Somebody was faster. Look again.")
             await factors.keep_recovery(conn, sub, [recovery_hash(sub, each) for each in codes])
             await people.end_all(conn, sub, SessionEnd.REVOKED, now)
-            entry = _entry(caller, "enrolled", "Confirmed by its first code.", (old, 1))
+            entry = _entry(
+                caller, "enrolled", "Confirmed by its first code.", (Change(path="/secondFactor", old=old, new=1),)
+            )
             await self._recorder.with_change(conn, entry)
         return codes
 
@@ -150,13 +152,18 @@ class Enrolment:
                 raise NotFound("There is no such reset to confirm, or its day is over.")
             if caller.session.sub in {row["asked_by"], row["sub"]}:
                 raise Forbidden("Another administrator has to confirm this: not who asked, and not the owner.")
-            gone = await factors.remove(conn, row["sub"])
+            changes = await self.remove(conn, row["sub"])
             await factors.confirm_reset(conn, reset, caller.session.sub, now)
-            await people.end_all(conn, row["sub"], SessionEnd.REVOKED, now)
             words = self._columns.open(row["sealed"], "factor_resets", str(reset), row["sub"])
-            entry = _entry(caller, "reset", words["reason"], (gone, 0), sub=row["sub"], asked_by=words["by"])
+            entry = _entry(caller, "reset", words["reason"], changes, sub=row["sub"], asked_by=words["by"])
             await self._alerts.raise_in(conn, "second_factor_reset", entry)
             await self._recorder.with_change(conn, entry)
+
+    async def remove(self, conn: Conn, sub: str) -> tuple[Change, ...]:
+        """Remove a person's device, recovery codes and sessions within an act that two administrators agreed on."""
+        gone = await factors.remove(conn, sub)
+        await people.end_all(conn, sub, SessionEnd.REVOKED, datetime.now(UTC))
+        return (Change(path="/secondFactor", old=gone, new=0),)
 
     async def waiting_resets(self, caller: Caller) -> list[Reset]:
         """Return the resets that wait for a second administrator."""
@@ -209,9 +216,8 @@ class Enrolment:
 
 
 def _entry(
-    caller: Caller, code: str, text: str, devices: tuple[int, int] | None = None, *, sub: str = "", asked_by: str = ""
+    caller: Caller, code: str, text: str, changes: tuple[Change, ...] = (), *, sub: str = "", asked_by: str = ""
 ) -> Entry:
-    changes = (Change(path="/secondFactor", old=devices[0], new=devices[1]),) if devices else ()
     asked = (Change(path="/askedBy", new=asked_by),) if asked_by else ()
     return Entry(
         action=Action.PERSON_CHANGED,

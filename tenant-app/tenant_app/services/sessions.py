@@ -20,6 +20,7 @@ from tenant_app.services.columns import Columns
 from tenant_app.services.gates import Gates
 from tenant_app.services.recorder import Recorder
 from tenant_app.services.second_factor import SecondFactor
+from tenant_app.services.session_entries import actor_of, refusal, slowed
 from tenant_app.storage import oidc, people
 from tenant_app.storage.database import Conn, Database
 
@@ -133,7 +134,7 @@ class Sessions:
             await oidc.note_proof(conn, session.id_hash, datetime.now(UTC))
             entry = Entry(
                 action=Action.STEPPED_UP,
-                actor=_actor(session),
+                actor=actor_of(session),
                 object=ObjectRef(type="Session", id=session.id_hash.hex()[:16]),
                 request=request,
             )
@@ -186,7 +187,7 @@ class Sessions:
             entries.append(
                 Entry(
                     action=Action.SIGN_IN,
-                    actor=_actor(session),
+                    actor=actor_of(session),
                     object=ObjectRef(type="Session", id=session.id_hash.hex()[:16]),
                     changes=(Change(path="/address", new=client.address), *self._factor_change(session), *changes),
                     request=client.request,
@@ -222,7 +223,7 @@ class Sessions:
         if await people.end_session(conn, session.id_hash, why, datetime.now(UTC)):
             entry = Entry(
                 action=Action.SIGN_OUT if why is SessionEnd.SIGNED_OUT else Action.SESSION_EXPIRED,
-                actor=_actor(session),
+                actor=actor_of(session),
                 object=ObjectRef(type="Session", id=session.id_hash.hex()[:16]),
                 reason=Reason(code=why.value),
                 request=request,
@@ -237,12 +238,12 @@ class Sessions:
             await people.count_failure(conn, keys, now, now - lockout.FORGET_AFTER)
             counters = await people.failures(conn, keys)
             if ambiguous:
-                entry = _refusal(account, client, "ambiguous")
+                entry = refusal(account, "ambiguous", address=client.address, request=client.request)
                 await self._alerts.raise_in(conn, "ambiguous_account", entry)
                 await self._recorder.with_change(conn, entry)
             for counter in counters:
                 if lockout.ALERT_AT.get(counter.scope) == counter.count:
-                    entry = _slowed(account, client, counter)
+                    entry = slowed(account, counter, address=client.address, request=client.request)
                     await self._alerts.raise_in(conn, "sign_in_failures", entry)
                     await self._recorder.with_change(conn, entry)
         if not ambiguous:
@@ -250,7 +251,7 @@ class Sessions:
 
     async def record_refusal(self, account: str, client: Client, code: str) -> None:
         """Record a sign-in that was refused."""
-        await self._recorder.alone(_refusal(account, client, code))
+        await self._recorder.alone(refusal(account, code, address=client.address, request=client.request))
 
     def _must_enrol(self, factor: str) -> bool:
         return factor == Proven.NONE.value and self._factor.rules.policy is Policy.REQUIRED
@@ -282,40 +283,6 @@ class Sessions:
 def same_token(given: str, expected: str) -> bool:
     """Compare two tokens in constant time."""
     return hmac.compare_digest(given.encode(), expected.encode())
-
-
-def _refusal(account: str, client: Client, code: str) -> Entry:
-    return Entry(
-        action=Action.SIGN_IN_REFUSED,
-        actor=Actor(type="user", sub="unknown", name=account or "(nothing usable)"),
-        object=_account_ref(account),
-        changes=(Change(path="/address", new=client.address),),
-        reason=Reason(code=code),
-        result="denied",
-        request=client.request,
-    )
-
-
-def _slowed(account: str, client: Client, counter: lockout.Failures) -> Entry:
-    whose = "this account" if counter.scope is lockout.Scope.ACCOUNT else "this source"
-    return Entry(
-        action=Action.ACCOUNT_LOCKED,
-        actor=Actor(type="user", sub="unknown", name=account or "(nothing usable)"),
-        object=_account_ref(account),
-        changes=(Change(path="/address", new=client.address),),
-        reason=Reason(code="sign_in", text=f"{counter.count} failed sign-ins of {whose}: further tries are delayed."),
-        result="denied",
-        request=client.request,
-    )
-
-
-def _account_ref(account: str) -> ObjectRef:
-    return ObjectRef(type="Account", id=hashlib.sha256(account.encode()).hexdigest()[:16])
-
-
-def _actor(session: Session) -> Actor:
-    auth = {"session": session.id_hash.hex()[:16], "method": session.method}
-    return Actor(type="user", sub=session.sub, name=session.name, auth=auth)
 
 
 def _failure_keys(account: str, client: Client) -> dict[lockout.Scope, bytes]:
