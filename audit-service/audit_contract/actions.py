@@ -93,6 +93,7 @@ class Action(StrEnum):
     JOB_PROBE = "job:isolation:probe"  # an isolation probe ran, with what it could reach
     # The app: sessions and people.
     SESSION_LOGIN = "app:session:login"  # a person signed in
+    SESSION_PROVE = "app:session:prove"  # a signed-in person proved themself at the sign-in provider again
     SESSION_LOGOUT = "app:session:logout"  # a person signed out
     SESSION_FAILURE = "app:session:failure"  # a sign-in failed
     SESSION_EXPIRE = "app:session:expire"  # a session ended by idling, by age or by the limit on sessions

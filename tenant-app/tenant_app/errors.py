@@ -48,6 +48,10 @@ class SignInRefused(AppError):
     title = "Sign-in refused"
 
 
+class AccountAmbiguous(SignInRefused):
+    """More than one entry of the directory answers to the name: nobody is picked, and the security unit is told (AT-40)."""
+
+
 class SignInDelayed(SignInRefused):
     """Too many failures: the account waits before the next try (11.300(d))."""
 
@@ -101,6 +105,16 @@ class NotReadyToSign(SigningRefused):
         super().__init__(message)
         self.link = link
         self.label = label
+
+
+class SecondFactorMissing(AppError):
+    """The tenant demands a second factor, and this person has not set one up: until then their session opens nothing."""
+
+    status = 403
+    code = "second_factor_missing"
+    title = "Set up your second factor first"
+    link = "/second-factor"
+    label = "Set it up"
 
 
 class ForgeryRefused(AppError):
@@ -161,6 +175,12 @@ class DirectoryAway(DependencyAway):
     """The directory is unreachable or its certificate does not verify."""
 
     code = "directory_away"
+
+
+class ProviderAway(DependencyAway):
+    """The OpenID provider does not answer, or answers nothing that can be used."""
+
+    code = "provider_away"
 
 
 class AuditAway(DependencyAway):

@@ -5,10 +5,12 @@ from datetime import timedelta
 
 from tenant_app.adapters.audit import ServiceAuditLog
 from tenant_app.adapters.directory import LdapDirectory
-from tenant_app.adapters.ports import AuditLog, Directory, Keys, Sink
+from tenant_app.adapters.oidc import OidcProvider
+from tenant_app.adapters.ports import AuditLog, Directory, IdentityProvider, Keys, Sink
 from tenant_app.adapters.sinks import sink_of
 from tenant_app.adapters.vault import VaultKeys
 from tenant_app.domain.identity import SessionRules
+from tenant_app.domain.second_factor import FactorRules, Policy
 from tenant_app.domain.signing import PeriodRules
 from tenant_app.domain.workflow import Definition
 from tenant_app.domain.workflow_file import definition_of
@@ -24,12 +26,14 @@ from tenant_app.services.components import Components
 from tenant_app.services.delegations import Delegations
 from tenant_app.services.directory_watch import DirectoryWatch
 from tenant_app.services.documents import Documents
+from tenant_app.services.enrolment import Enrolment
 from tenant_app.services.export import Export
 from tenant_app.services.grants import Grants
 from tenant_app.services.health import Health
 from tenant_app.services.identity_records import Enrolments
 from tenant_app.services.keyring import Keyring
 from tenant_app.services.losses import Losses
+from tenant_app.services.oidc import Oidc
 from tenant_app.services.parts import Parts
 from tenant_app.services.people import People
 from tenant_app.services.policies import Policies
@@ -41,6 +45,7 @@ from tenant_app.services.retention import Retention
 from tenant_app.services.rows import Rows
 from tenant_app.services.scrub import Scrub
 from tenant_app.services.search import Search
+from tenant_app.services.second_factor import SecondFactor
 from tenant_app.services.sessions import Sessions
 from tenant_app.services.signing import Signing
 from tenant_app.services.two_person import TwoPerson
@@ -56,6 +61,7 @@ class Ports:
     directory: Directory
     audit: AuditLog
     sinks: tuple[Sink, ...] = ()
+    provider: IdentityProvider | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +74,9 @@ class App:
     columns: Columns
     recorder: Recorder
     sessions: Sessions
+    oidc: Oidc
+    factor: SecondFactor
+    enrolment: Enrolment
     documents: Documents
     annotations: Annotations
     progress: Progress
@@ -105,7 +114,15 @@ def real_ports(settings: Settings, *, service_account: str = "app") -> Ports:
         directory=LdapDirectory(settings.ldap),
         audit=ServiceAuditLog(settings.audit, settings.system, service_account=service_account),
         sinks=tuple(sink_of(section) for section in settings.alerts),
+        provider=provider_of(settings),
     )
+
+
+def provider_of(settings: Settings) -> IdentityProvider | None:
+    """Return the tenant's OpenID provider, None when it has none."""
+    if settings.oidc is None:
+        return None
+    return OidcProvider(settings.oidc, redirect_uri=f"https://{settings.hostname}/oidc/callback")
 
 
 def build(settings: Settings, ports: Ports) -> App:
@@ -128,7 +145,9 @@ def build(settings: Settings, ports: Ports) -> App:
     delegations = Delegations(database, columns, recorder, authority, people, definition)
     candidates = Candidates(database, ports.directory, authority, people)
     progress = Progress(database, columns, keyring, definition, delegations, tenant=tenant)
-    components = Components(database, recorder, ports.directory, alerts, _period_rules(settings))
+    factor = SecondFactor(database, columns, recorder, _factor_rules(settings))
+    sessions = Sessions(database, columns, recorder, ports.directory, factor, alerts, rules)
+    components = Components(database, recorder, ports.directory, alerts, factor, _period_rules(settings))
     parts = Parts(
         database=database,
         columns=columns,
@@ -161,7 +180,12 @@ def build(settings: Settings, ports: Ports) -> App:
         database=database,
         columns=columns,
         recorder=recorder,
-        sessions=Sessions(database, columns, recorder, ports.directory, rules),
+        sessions=sessions,
+        oidc=Oidc(database, columns, ports.directory, sessions, ports.provider, settings.oidc),
+        factor=factor,
+        enrolment=Enrolment(
+            database, columns, recorder, alerts, factor, components, issuer=settings.tenant.display_name
+        ),
         documents=documents,
         annotations=Annotations(database, columns, recorder),
         progress=progress,
@@ -203,9 +227,19 @@ def _authority_rules(settings: Settings) -> AuthorityRules:
     )
 
 
+def _factor_rules(settings: Settings) -> FactorRules:
+    section = settings.second_factor
+    return FactorRules(policy=Policy(section.policy), retest_after=timedelta(days=section.retest_days))
+
+
 def _period_rules(settings: Settings) -> PeriodRules:
     signing = settings.signing
-    return PeriodRules(idle=timedelta(seconds=signing.idle_seconds), longest=timedelta(seconds=signing.longest_seconds))
+    age = signing.max_password_age_days
+    return PeriodRules(
+        idle=timedelta(seconds=signing.idle_seconds),
+        longest=timedelta(seconds=signing.longest_seconds),
+        password_age=timedelta(days=age) if age is not None else None,
+    )
 
 
 def _role(settings: Settings, service_account: str) -> str:

@@ -153,6 +153,9 @@ class SigningSection(Section):
         default_factory=dict,
         description="Statements by meaning code, in place of the workflow's; the codes are closed.",
     )
+    max_password_age_days: int | None = Field(
+        default=None, ge=1, le=3650, description="An older password signs nothing, nor does one whose age is not told."
+    )
 
 
 class TrainingSection(Section):
@@ -185,6 +188,31 @@ class WorkflowSection(Section):
     file: Path | None = None
 
 
+class OidcSection(Section):
+    """An OpenID Connect provider beside the directory.
+
+    With `subjectClaim`, that claim names the person's account in the directory, which stays the authority for identity, roles and
+    being alive. Without it, people are issuer and sub, and `groups` maps the groups claim to roles.
+    """
+
+    issuer: str = Field(pattern=r"^https://[^?#\s]+$")
+    client_id: str
+    client_secret_file: Path | None = None
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    groups_claim: str = "groups"
+    subject_claim: str | None = None
+    groups: tuple[GroupRole, ...] = ()
+    ca_file: Path | None = None
+    label: str = "Sign in with your organisation"
+
+
+class SecondFactorSection(Section):
+    """Time-based codes beside the password, at sign-in and at the first signing of a period (11.200, 11.300(e))."""
+
+    policy: Literal["off", "optional", "required"] = "off"
+    retest_days: int = Field(default=180, ge=1, le=3650)
+
+
 class SystemSection(Section):
     """What is running, as the operator deployed it."""
 
@@ -205,6 +233,8 @@ class Settings(Section):
     sessions: SessionsSection = SessionsSection()
     uploads: UploadsSection = UploadsSection()
     signing: SigningSection = SigningSection()
+    oidc: OidcSection | None = None
+    second_factor: SecondFactorSection = SecondFactorSection()
     alerts: tuple[SinkSection, ...] = ()
     system: SystemSection = SystemSection()
     training: TrainingSection = TrainingSection()

@@ -6,10 +6,12 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyotp
 import pytest
 
-from tenant_app import factory
+from tenant_app import factory, settings
 from tenant_app.adapters.directory import LdapDirectory
+from tests.tenant_app.support import people
 from tests.tenant_app.support.chromium import chromium, new_page, sign_in
 from tests.tenant_app.support.live import served, shots
 
@@ -33,6 +35,7 @@ def axe() -> str:
 
 @pytest.fixture
 def address(fresh, keys, audit):
+    fresh = fresh.model_copy(update={"second_factor": settings.SecondFactorSection(policy="optional")})
     ports = factory.Ports(keys=keys, directory=LdapDirectory(fresh.ldap), audit=audit)
     with served(fresh, ports) as found:
         yield found
@@ -141,6 +144,9 @@ def test_axe_finds_nothing_serious_on_any_page(address, axe, tmp_path):
 
         def check(page, path):
             page.goto(path)
+            examine(page, path)
+
+        def examine(page, path):
             page.evaluate(axe)
             found.extend((path, *each) for each in page.evaluate(RUN) if each[0] in {"serious", "critical"})
 
@@ -172,4 +178,25 @@ def test_axe_finds_nothing_serious_on_any_page(address, axe, tmp_path):
         first.screenshot(path=shots() / "31-search.png")
         first.goto("/")
         first.screenshot(path=shots() / "32-home.png")
+        second = new_page(browser, address)
+        sign_in(second, "andre")
+        check(second, "/second-factor")
+        second.screenshot(path=shots() / "40-second-factor.png", full_page=True)
+        second.get_by_label("Your name").fill("andre")
+        second.get_by_label("Password").fill(people.password("andre"))
+        second.get_by_role("button", name="Set up").click()
+        for name, size, scheme in (("41-offer", (1280, 860), "light"), ("42-offer-phone", (390, 844), "dark")):
+            second.set_viewport_size({"width": size[0], "height": size[1]})
+            second.emulate_media(color_scheme=scheme)
+            examine(second, "/second-factor/begin")
+            second.screenshot(path=shots() / f"{name}.png", full_page=True)
+        second.get_by_text("Type it instead").click()
+        secret = second.locator(".wrap").inner_text().replace(" ", "")
+        second.locator("input[name=code]").fill(pyotp.TOTP(secret).now())
+        second.get_by_role("button", name="Confirm").click()
+        examine(second, "/second-factor/confirm")
+        second.screenshot(path=shots() / "43-codes-phone.png", full_page=True)
+        check(manager, "/admin/second-factors")
+        manager.screenshot(path=shots() / "44-second-factors.png", full_page=True)
+        assert second.problems == []
     assert found == []

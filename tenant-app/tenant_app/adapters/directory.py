@@ -11,15 +11,17 @@ import logging
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any
 
 import ldap
 from ldap.dn import str2dn
 from ldap.filter import escape_filter_chars
 
+from tenant_app.adapters.password_age import PASSWORD_ATTRIBUTES, changed_at
 from tenant_app.domain.access import Role
 from tenant_app.domain.identity import Person
-from tenant_app.errors import DirectoryAway, SignInRefused
+from tenant_app.errors import AccountAmbiguous, DirectoryAway, SignInRefused
 from tenant_app.settings import LdapSection, read_secret
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,14 @@ class LdapDirectory:
         """See `Directory.members`."""
         return await asyncio.to_thread(self._members, role)
 
+    async def find(self, account: str) -> Person | None:
+        """See `Directory.find`."""
+        return await asyncio.to_thread(self._find, account) if account else None
+
+    async def password_changed_at(self, sub: str) -> datetime | None:
+        """See `Directory.password_changed_at`."""
+        return await asyncio.to_thread(self._password_changed_at, sub)
+
     async def check(self) -> None:
         """See `Directory.check`."""
         await asyncio.to_thread(self._check)
@@ -70,7 +80,7 @@ class LdapDirectory:
             if len(found) != 1:
                 # Two entries for one name is a directory fault that must never pick somebody (AT-40).
                 log.warning("sign-in refused: %d entries match", len(found))
-                raise SignInRefused(_REFUSED)
+                raise AccountAmbiguous(_REFUSED) if found else SignInRefused(_REFUSED)
             dn, attributes = found[0]
             self._prove(dn, password)
             person = self._person(service, dn, attributes, account)
@@ -96,6 +106,16 @@ class LdapDirectory:
             dn, attributes = found[0]
             account = _first(attributes, self._section.user_attribute).casefold()
             return self._person(service, dn, attributes, account)
+
+    def _find(self, account: str) -> Person | None:
+        with self._service() as service:
+            found = self._search(service, f"({self._section.user_attribute}={escape_filter_chars(account)})")
+            return self._person(service, *found[0], account) if len(found) == 1 else None
+
+    def _password_changed_at(self, sub: str) -> datetime | None:
+        with self._service() as service:
+            found = self._search(service, _sub_filter(sub), PASSWORD_ATTRIBUTES)
+        return changed_at(found[0][1]) if len(found) == 1 else None
 
     def _members(self, role: Role) -> list[Person]:
         found: dict[str, Person] = {}
@@ -149,13 +169,13 @@ class LdapDirectory:
                 if service.search_ext_s(mapping.group, ldap.SCOPE_BASE, member, ["1.1"], timeout=TIMEOUT):
                     yield Role(mapping.role)
 
-    def _search(self, service: Any, filter_text: str) -> list[Entry]:
+    def _search(self, service: Any, filter_text: str, more: list[str] | None = None) -> list[Entry]:
         try:
             rows = service.search_ext_s(
                 self._section.base_dn,
                 ldap.SCOPE_SUBTREE,
                 filter_text,
-                [*_ATTRIBUTES, self._section.user_attribute],
+                [*_ATTRIBUTES, self._section.user_attribute, *(more or [])],
                 timeout=TIMEOUT,
                 sizelimit=2,
             )

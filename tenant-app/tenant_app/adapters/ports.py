@@ -1,8 +1,9 @@
 """What the services need of the outside, as protocols. Tests have fakes of these; production has the modules beside this one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime
+from typing import Any, Protocol
 
 from tenant_app.domain.access import Role
 from tenant_app.domain.audit import Json
@@ -49,8 +50,39 @@ class Directory(Protocol):
     async def members(self, role: Role) -> list[Person]:
         """Return who has a role, by name. Raises DirectoryAway."""
 
+    async def find(self, account: str) -> Person | None:
+        """Return the one enabled person with this account name, else None. Raises DirectoryAway."""
+
+    async def password_changed_at(self, sub: str) -> datetime | None:
+        """Return when this person's password was set, None when the directory does not tell. Raises DirectoryAway."""
+
     async def check(self) -> None:
         """Return when the directory answers. Raises DirectoryAway."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """What ties a way to the provider together: sent along, and demanded of what comes back."""
+
+    state: str
+    nonce: str
+    verifier: str
+    # Set for a step-up: the person has to have typed their credentials again after this moment.
+    fresh_since: datetime | None = None
+
+
+class IdentityProvider(Protocol):
+    """An OpenID Connect provider."""
+
+    @property
+    def issuer(self) -> str:
+        """Return the provider's name, as its tokens tell it."""
+
+    async def address(self, way: Way) -> str:
+        """Return where to send the browser. Raises ProviderAway."""
+
+    async def claims(self, query: Mapping[str, str], way: Way) -> dict[str, Any]:
+        """Return the verified claims for what the browser brought back. Raises SignInRefused, ProviderAway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

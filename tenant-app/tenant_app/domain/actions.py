@@ -8,6 +8,7 @@ class Action(StrEnum):
 
     SIGN_IN = "app:session:login"
     SIGN_IN_REFUSED = "app:session:failure"
+    STEPPED_UP = "app:session:prove"
     SIGN_OUT = "app:session:logout"
     SESSION_EXPIRED = "app:session:expire"
     SESSION_REVOKED = "app:session:revoke"

@@ -1,5 +1,6 @@
 """People and sessions. A person is the directory's immutable id, never the name they type (11.100(a))."""
 
+import hashlib
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +25,20 @@ class Person:
     mail: str = ""
     title: str = ""
     roles: frozenset[Role] = frozenset()
+
+
+# People whom only an OpenID provider knows: the directory is not asked about them.
+FEDERATED = "oidc:"
+
+
+def federated_sub(issuer: str, subject: str) -> str:
+    """Return the immutable id of a person of a provider: issuer and sub, as one name of fixed length."""
+    return FEDERATED + hashlib.sha256(f"{issuer}\x00{subject}".encode()).hexdigest()[:40]
+
+
+def is_federated(sub: str) -> bool:
+    """Say whether a person is known to a provider only."""
+    return sub.startswith(FEDERATED)
 
 
 class SessionEnd(StrEnum):
@@ -63,6 +78,11 @@ class Session:
     last_seen_at: datetime
     # How often what this person may do had changed when the request came; a signing period is bound to it.
     authority: int = 0
+    # How it was opened, and whether its person has yet to set up the second factor that the tenant demands.
+    method: str = "ldap-simple-bind"
+    factor: str = "none"
+    must_enrol: bool = False
+    proved_at: datetime | None = None
 
 
 def normalise_account(typed: str) -> str:

@@ -36,7 +36,8 @@ CURVES = {
     Scope.SIGNING: Curve(free=5, longest=timedelta(minutes=15), first=timedelta(minutes=15)),
 }
 FORGET_AFTER = timedelta(hours=1)
-ALERT_AT = 5
+# The security unit hears of an account, and of a source, once in a run of failures: at these counts.
+ALERT_AT = {Scope.ACCOUNT: 5, Scope.SOURCE: 30}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import pikepdf
+import pikepdf.settings
 
 from tenant_app.errors import InvalidInput
 
@@ -16,6 +17,18 @@ MAX_NAME = 180
 MAX_ZIP_MEMBERS = 20_000
 MAX_ZIP_RATIO = 200
 MAX_ZIP_TOTAL = 2 * 1024**3
+# A PDF's tables and objects may be compressed a thousand to one, and chained: a megabyte would fill the memory on opening.
+# qpdf's limits hold for the whole process.
+MAX_PDF_STREAM = 32 * 1024**2
+pikepdf.settings.set_qpdf_limits(
+    flate_max_memory=MAX_PDF_STREAM,
+    run_length_max_memory=MAX_PDF_STREAM,
+    png_max_memory=MAX_PDF_STREAM,
+    tiff_max_memory=MAX_PDF_STREAM,
+    dct_max_memory=MAX_PDF_STREAM,
+    max_stream_filters=4,
+    doc_max_warnings=100,
+)
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]+')
 
 

@@ -42,10 +42,11 @@ class Period:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeriodRules:
-    """How long a period lasts without a signing, and in all."""
+    """How long a period lasts without a signing, and in all; how old a password may be to sign, if the tenant limits it."""
 
     idle: timedelta = timedelta(minutes=10)
     longest: timedelta = timedelta(hours=2)
+    password_age: timedelta | None = None
 
 
 def continues(period: Period | None, *, now: datetime, like: Period, rules: PeriodRules) -> bool:

@@ -9,7 +9,7 @@ from tenant_app.adapters.ports import Sink
 from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import SYSTEM, Change, Entry, ObjectRef, Reason, stamp
 from tenant_app.domain.ids import uuid7
-from tenant_app.errors import AppError
+from tenant_app.errors import AppError, SinkAway
 from tenant_app.services.columns import Columns
 from tenant_app.services.recorder import Recorder
 from tenant_app.storage.database import Conn, Database, Row
@@ -63,20 +63,25 @@ class Alerts:
             cursor = await conn.execute("SELECT * FROM alerts WHERE delivered_at IS NULL ORDER BY at LIMIT 50")
             waiting = await cursor.fetchall()
         taken = 0
+        # A sink that failed is left out for the rest of the round: many alerts must not wait for it one after the other.
+        away: set[str] = set()
         for row in waiting:
             body = self._columns.open(row["sealed"], "alerts", str(row["id"]))
-            sink, refused = await self._offer(body)
+            sink, refused = await self._offer(body, away)
             if sink is not None:
                 await self._mark(row, sink, refused)
                 taken += 1
         return taken
 
-    async def _offer(self, body: dict[str, Any]) -> tuple[str | None, list[str]]:
+    async def _offer(self, body: dict[str, Any], away: set[str]) -> tuple[str | None, list[str]]:
         refused = []
         for sink in self._sinks:
             try:
+                if sink.name in away:
+                    raise SinkAway(f"{sink.name} failed a moment ago.")  # the same way out
                 await sink.send(body)
             except AppError:
+                away.add(sink.name)
                 refused.append(sink.name)
                 continue
             return sink.name, refused

@@ -22,7 +22,7 @@ class Caller:
             type="user",
             sub=self.session.sub,
             name=self.session.name,
-            auth={"session": self.session.id_hash.hex()[:16], "method": "ldap-simple-bind"},
+            auth={"session": self.session.id_hash.hex()[:16], "method": self.session.method},
         )
 
     def require(self, right: Right) -> None:

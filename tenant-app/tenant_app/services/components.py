@@ -1,6 +1,6 @@
 """Proving the person at a signing: the components of 11.200(a)(1), the continuous period, the lock after failures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -8,19 +8,23 @@ from tenant_app.adapters.ports import Directory
 from tenant_app.domain import lockout
 from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import Entry, ObjectRef, Reason
-from tenant_app.domain.identity import Person, SessionEnd, normalise_account
+from tenant_app.domain.identity import Person, SessionEnd, is_federated, normalise_account
 from tenant_app.domain.ids import token_hash
 from tenant_app.domain.lockout import Scope
-from tenant_app.domain.signing import MAX_FAILURES, Period, PeriodRules, components_suffice, continues
+from tenant_app.domain.signing import CHALLENGE_LIFE, MAX_FAILURES, Period, PeriodRules, components_suffice, continues
 from tenant_app.errors import SigningRefused, SignInRefused
 from tenant_app.services.alerts import Alerts
 from tenant_app.services.caller import Caller
+from tenant_app.services.gates import Gates
 from tenant_app.services.recorder import Recorder
+from tenant_app.services.second_factor import SecondFactor
 from tenant_app.services.sessions import Client
-from tenant_app.storage import people
+from tenant_app.storage import oidc, people
 from tenant_app.storage.database import Database
 
-_WRONG = "The name or the password is not right. Nothing was signed."
+# How long a proof at the provider is good for: as long as the dialog that it is for.
+PROOF_LIFE = CHALLENGE_LIFE
+_WRONG = "The name, the password or the code is not right. Nothing was done."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,19 +33,38 @@ class Typed:
 
     account: str
     password: str
+    code: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the next signing takes. `step_up`: a proof at the provider has to come before it."""
+
+    first: bool
+    password: bool
+    code: bool
+    step_up: bool
 
 
 class Components:
     """Holds the open periods. In memory on purpose: a restart is a break, and a break asks for all components (AT-36)."""
 
     def __init__(
-        self, database: Database, recorder: Recorder, directory: Directory, alerts: Alerts, rules: PeriodRules
+        self,
+        database: Database,
+        recorder: Recorder,
+        directory: Directory,
+        alerts: Alerts,
+        factor: SecondFactor,
+        rules: PeriodRules,
     ) -> None:
         self._database = database
         self._recorder = recorder
         self._directory = directory
         self._alerts = alerts
+        self._factor = factor
         self._rules = rules
+        self._gates = Gates()
         self._periods: dict[str, Period] = {}
 
     def is_first(self, caller: Caller, client: Client, now: datetime) -> bool:
@@ -49,14 +72,95 @@ class Components:
         period = self._periods.get(caller.session.sub)
         return not continues(period, now=now, like=_like(caller, client, now), rules=self._rules)
 
+    async def asked(self, caller: Caller, client: Client, now: datetime) -> Asked:
+        """Return what the next signing takes. Raises SigningRefused when nothing could be good enough."""
+        first = self.is_first(caller, client, now)
+        if is_federated(caller.session.sub):
+            await self._factor.demand_device(caller.session.sub)
+            return Asked(first=first, password=False, code=True, step_up=first and not proof_holds(caller, now))
+        code = first and await self._factor.asked_at_signing(caller.session.sub)
+        return Asked(first=first, password=True, code=code, step_up=False)
+
     async def prove(self, caller: Caller, client: Client, typed: Typed, now: datetime) -> dict[str, Any]:
         """Return how the person was proven, for the record. Raises SigningRefused, DirectoryAway."""
+        # One try of a person at a time: guesses sent at once would all be weighed before any was counted.
+        async with self._gates.of(token_hash(caller.session.sub)):
+            return await self._prove(caller, client, typed, now)
+
+    async def _prove(self, caller: Caller, client: Client, typed: Typed, now: datetime) -> dict[str, Any]:
         await self._refuse_locked(caller, now)
-        first = self.is_first(caller, client, now)
+        asked = await self.asked(caller, client, now)
+        if not asked.password:
+            return await self._prove_federated(caller, client, typed, asked, now)
+        first, coded = asked.first, asked.code
         account = normalise_account(typed.account)
-        if not components_suffice(first=first, identification=bool(account), password=bool(typed.password)):
-            asked = "your name and your password" if first else "your password"
-            raise SigningRefused(f"Please type {asked}: a session alone never signs.")
+        typed_enough = components_suffice(first=first, identification=bool(account), password=bool(typed.password))
+        if not typed_enough or (coded and not typed.code):
+            parts = "your name and your password" if first else "your password"
+            more = ", and the code of your second factor" if coded else ""
+            raise SigningRefused(f"Please type {parts}{more}: a session alone never signs.")
+        await self._know(caller, typed, now)
+        await self._refuse_aged(caller, now)
+        if coded and not await self._factor.proves(caller.session.sub, typed.code):
+            await self._failed(caller, now)
+        async with self._database.transaction() as conn:
+            await people.forget_failures(conn, _keys(caller))
+        used = [*(["id"] if account else []), "password", *(["totp"] if coded else [])]
+        return self._proven(caller, client, now, first=first, method="ldap-simple-bind", used=used)
+
+    async def _prove_federated(
+        self, caller: Caller, client: Client, typed: Typed, asked: Asked, now: datetime
+    ) -> dict[str, Any]:
+        """Prove somebody whose password only the provider knows: their credentials there, typed anew, and their device's code."""
+        if asked.step_up:
+            raise SigningRefused("Confirm yourself at your sign-in provider first, then sign.")
+        if not typed.code:
+            raise SigningRefused("Please type the code of your second factor: a session alone never signs.")
+        if not await self._factor.proves(caller.session.sub, typed.code):
+            await self._failed(caller, now)
+        async with self._database.transaction() as conn:
+            if asked.first and not await oidc.take_proof(conn, caller.session.id_hash, now - PROOF_LIFE):
+                raise SigningRefused("Confirm yourself at your sign-in provider first, then sign.")
+            await people.forget_failures(conn, _keys(caller))
+        used = ["provider", "totp"] if asked.first else ["totp"]
+        return self._proven(caller, client, now, first=asked.first, method="oidc-step-up", used=used)
+
+    async def reauthenticate(self, caller: Caller, client: Client, typed: Typed) -> None:
+        """Return when name, password and, where there is a device, its code or a recovery code are right.
+
+        For acts on the means of proof themselves. Raises SigningRefused; failures count and lock as those of signings do.
+        """
+        now = datetime.now(UTC)
+        async with self._gates.of(token_hash(caller.session.sub)):
+            await self._refuse_locked(caller, now)
+            await self._know_again(caller, typed, now)
+            try:
+                await self._factor.at_sign_in(caller.session.sub, caller.session.name, typed.code, client.request)
+            except SignInRefused:
+                await self._failed(caller, now)
+            async with self._database.transaction() as conn:
+                await people.forget_failures(conn, _keys(caller))
+
+    async def test_device(self, caller: Caller, code: str) -> None:
+        """Return when the code is the device's, which counts as a test of it. Raises SigningRefused; failures count."""
+        now = datetime.now(UTC)
+        async with self._gates.of(token_hash(caller.session.sub)):
+            await self._refuse_locked(caller, now)
+            if not await self._factor.proves(caller.session.sub, code, test=True):
+                await self._failed(caller, now)
+
+    async def _know_again(self, caller: Caller, typed: Typed, now: datetime) -> None:
+        if is_federated(caller.session.sub):
+            async with self._database.transaction() as conn:
+                if not await oidc.take_proof(conn, caller.session.id_hash, now - PROOF_LIFE):
+                    raise SigningRefused("Confirm yourself at your sign-in provider first.")
+            return
+        if not normalise_account(typed.account) or not typed.password:
+            raise SigningRefused("Please type your name and your password.")
+        await self._know(caller, typed, now)
+
+    async def _know(self, caller: Caller, typed: Typed, now: datetime) -> None:
+        account = normalise_account(typed.account)
         if account and account != caller.session.account:
             await self._failed(caller, now)
         try:
@@ -65,12 +169,9 @@ class Components:
             person = None
         if person is None or person.sub != caller.session.sub:
             await self._failed(caller, now)
-        async with self._database.transaction() as conn:
-            await people.forget_failures(conn, _keys(caller))
-        return self._proven(caller, client, now, first=first, identification=bool(account))
 
     def _proven(
-        self, caller: Caller, client: Client, now: datetime, *, first: bool, identification: bool
+        self, caller: Caller, client: Client, now: datetime, *, first: bool, method: str, used: list[str]
     ) -> dict[str, Any]:
         like = _like(caller, client, now)
         known = self._periods.get(caller.session.sub)
@@ -85,14 +186,27 @@ class Components:
             last_at=now,
         )
         return {
-            "method": "ldap-simple-bind",
-            "components": ["id", "password"] if identification else ["password"],
+            "method": method,
+            "components": used,
             "first_in_period": first,
             "period_started": started.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "login_session": caller.session.id_hash.hex()[:16],
             "client": client.fingerprint.hex()[:16],
-            "mfa": None,
+            "mfa": "totp" if "totp" in used else None,
         }
+
+    async def _refuse_aged(self, caller: Caller, now: datetime) -> None:
+        """Refuse a password older than the tenant allows, whatever the directory itself tolerates (11.300(b), AT-41)."""
+        longest = self._rules.password_age
+        if longest is None:
+            return
+        changed = await self._directory.password_changed_at(caller.session.sub)
+        if changed is None:
+            raise SigningRefused("The directory does not tell when your password was set, so it cannot sign here.")
+        if now - changed > longest:
+            raise SigningRefused(
+                f"Your password is older than {longest.days} days. Change it in your directory, then sign."
+            )
 
     async def _refuse_locked(self, caller: Caller, now: datetime) -> None:
         async with self._database.transaction() as conn:
@@ -120,6 +234,12 @@ class Components:
                 await self._alerts.raise_in(conn, "signing_locked", entry)
                 await self._recorder.with_change(conn, entry)
         raise SigningRefused(_WRONG)
+
+
+def proof_holds(caller: Caller, now: datetime) -> bool:
+    """Say whether the person's proof at the provider is new enough, and not used yet."""
+    proved = caller.session.proved_at
+    return proved is not None and now - proved < PROOF_LIFE
 
 
 def _like(caller: Caller, client: Client, now: datetime) -> Period:

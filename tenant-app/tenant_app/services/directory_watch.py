@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from tenant_app.adapters.ports import Directory
 from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import SYSTEM, Change, Entry, ObjectRef, Reason
-from tenant_app.domain.identity import Person, SessionEnd, SessionRules
+from tenant_app.domain.identity import Person, SessionEnd, SessionRules, is_federated
 from tenant_app.errors import AppError
 from tenant_app.services.columns import Columns
 from tenant_app.services.recorder import Recorder
@@ -49,6 +49,9 @@ class DirectoryWatch:
         async with self._database.transaction() as conn:
             live = await people.live_people(conn)
         for sub, roles in live.items():
+            # Whom only the provider knows, the directory cannot tell about: their sessions end by time (docs: OpenID Connect).
+            if is_federated(sub):
+                continue
             person = await self._directory.look_up(sub)
             if person is None:
                 await self._end(sub)

@@ -13,10 +13,15 @@ from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import Actor, Change, Entry, ObjectRef, Reason
 from tenant_app.domain.identity import Person, Session, SessionEnd, SessionRules
 from tenant_app.domain.ids import new_token, token_hash
-from tenant_app.errors import NotSignedIn, SignInDelayed, SignInRefused
+from tenant_app.domain.second_factor import Policy, Proven
+from tenant_app.errors import AccountAmbiguous, NotSignedIn, SignInDelayed, SignInRefused
+from tenant_app.services.alerts import Alerts
 from tenant_app.services.columns import Columns
+from tenant_app.services.gates import Gates
 from tenant_app.services.recorder import Recorder
-from tenant_app.storage import people
+from tenant_app.services.second_factor import SecondFactor
+from tenant_app.services.session_entries import actor_of, refusal, slowed
+from tenant_app.storage import oidc, people
 from tenant_app.storage.database import Conn, Database
 
 # The idle clock is moved at most this often: a page view does not need a write of its own.
@@ -41,15 +46,25 @@ class Sessions:
     """The sessions of all people of this tenant."""
 
     def __init__(
-        self, database: Database, columns: Columns, recorder: Recorder, directory: Directory, rules: SessionRules
+        self,
+        database: Database,
+        columns: Columns,
+        recorder: Recorder,
+        directory: Directory,
+        factor: SecondFactor,
+        alerts: Alerts,
+        rules: SessionRules,
     ) -> None:
         self._database = database
         self._columns = columns
         self._recorder = recorder
         self._directory = directory
+        self._factor = factor
+        self._alerts = alerts
+        self._gates = Gates()
         self.rules = rules
 
-    async def sign_in(self, typed: str, password: str, client: Client) -> tuple[str, Session]:
+    async def sign_in(self, typed: str, password: str, client: Client, code: str = "") -> tuple[str, Session]:
         """Return a new session and the token for its cookie.
 
         Raises SignInRefused (one message for every cause), SignInDelayed, DirectoryAway, DependencyAway.
@@ -57,18 +72,28 @@ class Sessions:
         await self._columns.ready()
         account = identity.normalise_account(typed)
         keys = _failure_keys(account, client)
+        # One try at a time for an account from a source: guesses sent at once would all be weighed before any was counted.
+        async with self._gates.of(keys[lockout.Scope.ACCOUNT_AT_SOURCE]):
+            person, factor = await self._authenticate(account, (password, code), client, keys)
+        return await self._open(person, client, keys, factor)
+
+    async def _authenticate(
+        self, account: str, typed: tuple[str, str], client: Client, keys: dict[lockout.Scope, bytes]
+    ) -> tuple[Person, Proven]:
         async with self._database.transaction() as conn:
             counters = await people.failures(conn, keys)
         wait = lockout.remaining(counters, now=datetime.now(UTC))
         if wait > timedelta(0):
-            await self._record_refusal(account, client, "delayed")
+            await self.record_refusal(account, client, "delayed")
             raise SignInDelayed(max(1, round(wait.total_seconds())))
         try:
-            person = await self._directory.authenticate(account, password)
-        except SignInRefused:
-            await self._count_failure(account, client, keys)
-            raise
-        return await self._open(person, client, keys)
+            person = await self._directory.authenticate(account, typed[0])
+            # The code is weighed after the password and refused in the same words: neither tells about the other.
+            return person, await self._factor.at_sign_in(person.sub, person.name, typed[1], client.request)
+        except SignInRefused as error:
+            await self._count_failure(account, client, keys, ambiguous=isinstance(error, AccountAmbiguous))
+            what = "The name, the password or the code" if self._factor.used else "The name or the password"
+            raise SignInRefused(f"{what} is not right, or the account may not use this system.") from error
 
     async def resume(self, token: str, client: Client) -> Session:
         """Return the live session of a cookie and move its idle clock.
@@ -95,7 +120,35 @@ class Sessions:
         async with self._database.transaction() as conn:
             await self._end(conn, session, SessionEnd.SIGNED_OUT, request)
 
-    async def _open(self, person: Person, client: Client, keys: dict[lockout.Scope, bytes]) -> tuple[str, Session]:
+    async def open_vouched(self, person: Person, client: Client) -> tuple[str, Session]:
+        """Open a session for somebody whom the tenant's provider has vouched for, with whatever factors it asks for.
+
+        The tenant's own device takes part in signatures; where one is demanded and not set up yet, that comes first.
+        """
+        enrolled = self._factor.rules.policy is not Policy.REQUIRED or (await self._factor.device(person.sub)).enrolled
+        return await self._open(person, client, {}, Proven.PROVIDER if enrolled else Proven.NONE, method="oidc")
+
+    async def note_proof(self, session: Session, request: str) -> None:
+        """Note that a session's person has just typed their credentials at the provider again."""
+        async with self._database.transaction() as conn:
+            await oidc.note_proof(conn, session.id_hash, datetime.now(UTC))
+            entry = Entry(
+                action=Action.STEPPED_UP,
+                actor=actor_of(session),
+                object=ObjectRef(type="Session", id=session.id_hash.hex()[:16]),
+                request=request,
+            )
+            await self._recorder.with_change(conn, entry)
+
+    async def _open(
+        self,
+        person: Person,
+        client: Client,
+        keys: dict[lockout.Scope, bytes],
+        factor: Proven,
+        *,
+        method: str = "ldap-simple-bind",
+    ) -> tuple[str, Session]:
         token, csrf, now = new_token(), new_token(), datetime.now(UTC)
         session = Session(
             id_hash=token_hash(token),
@@ -108,6 +161,9 @@ class Sessions:
             client_hash=client.fingerprint,
             signed_in_at=now,
             last_seen_at=now,
+            method=method,
+            factor=factor.value,
+            must_enrol=self._must_enrol(factor.value),
         )
         async with self._database.transaction() as conn:
             entries = await self._keep_person(conn, person, client)
@@ -122,6 +178,8 @@ class Sessions:
                     "csrf": csrf,
                     "client_hash": session.client_hash,
                     "at": now,
+                    "factor": session.factor,
+                    "method": session.method,
                 },
             )
             displaced = await people.displace(conn, person.sub, self.rules.max_concurrent, now)
@@ -129,9 +187,9 @@ class Sessions:
             entries.append(
                 Entry(
                     action=Action.SIGN_IN,
-                    actor=_actor(session),
+                    actor=actor_of(session),
                     object=ObjectRef(type="Session", id=session.id_hash.hex()[:16]),
-                    changes=(Change(path="/address", new=client.address), *changes),
+                    changes=(Change(path="/address", new=client.address), *self._factor_change(session), *changes),
                     request=client.request,
                 )
             )
@@ -165,31 +223,41 @@ class Sessions:
         if await people.end_session(conn, session.id_hash, why, datetime.now(UTC)):
             entry = Entry(
                 action=Action.SIGN_OUT if why is SessionEnd.SIGNED_OUT else Action.SESSION_EXPIRED,
-                actor=_actor(session),
+                actor=actor_of(session),
                 object=ObjectRef(type="Session", id=session.id_hash.hex()[:16]),
                 reason=Reason(code=why.value),
                 request=request,
             )
             await self._recorder.with_change(conn, entry)
 
-    async def _count_failure(self, account: str, client: Client, keys: dict[lockout.Scope, bytes]) -> None:
+    async def _count_failure(
+        self, account: str, client: Client, keys: dict[lockout.Scope, bytes], *, ambiguous: bool
+    ) -> None:
         now = datetime.now(UTC)
         async with self._database.transaction() as conn:
             await people.count_failure(conn, keys, now, now - lockout.FORGET_AFTER)
-        await self._record_refusal(account, client, "credentials")
+            counters = await people.failures(conn, keys)
+            if ambiguous:
+                entry = refusal(account, "ambiguous", address=client.address, request=client.request)
+                await self._alerts.raise_in(conn, "ambiguous_account", entry)
+                await self._recorder.with_change(conn, entry)
+            for counter in counters:
+                if lockout.ALERT_AT.get(counter.scope) == counter.count:
+                    entry = slowed(account, counter, address=client.address, request=client.request)
+                    await self._alerts.raise_in(conn, "sign_in_failures", entry)
+                    await self._recorder.with_change(conn, entry)
+        if not ambiguous:
+            await self.record_refusal(account, client, "credentials")
 
-    async def _record_refusal(self, account: str, client: Client, code: str) -> None:
-        await self._recorder.alone(
-            Entry(
-                action=Action.SIGN_IN_REFUSED,
-                actor=Actor(type="user", sub="unknown", name=account or "(nothing usable)"),
-                object=ObjectRef(type="Account", id=hashlib.sha256(account.encode()).hexdigest()[:16]),
-                changes=(Change(path="/address", new=client.address),),
-                reason=Reason(code=code),
-                result="denied",
-                request=client.request,
-            )
-        )
+    async def record_refusal(self, account: str, client: Client, code: str) -> None:
+        """Record a sign-in that was refused."""
+        await self._recorder.alone(refusal(account, code, address=client.address, request=client.request))
+
+    def _must_enrol(self, factor: str) -> bool:
+        return factor == Proven.NONE.value and self._factor.rules.policy is Policy.REQUIRED
+
+    def _factor_change(self, session: Session) -> tuple[Change, ...]:
+        return (Change(path="/secondFactor", new=session.factor),) if self._factor.used else ()
 
     def _session(self, row: dict[str, Any]) -> Session:
         person = self._columns.open(row["sealed"], "people", row["sub"])
@@ -205,17 +273,16 @@ class Sessions:
             client_hash=bytes(row["client_hash"]),
             signed_in_at=row["signed_in_at"],
             last_seen_at=row["last_seen_at"],
+            method=row["method"],
+            factor=row["factor"],
+            must_enrol=self._must_enrol(row["factor"]),
+            proved_at=row["proved_at"],
         )
 
 
 def same_token(given: str, expected: str) -> bool:
     """Compare two tokens in constant time."""
     return hmac.compare_digest(given.encode(), expected.encode())
-
-
-def _actor(session: Session) -> Actor:
-    auth = {"session": session.id_hash.hex()[:16], "method": "ldap-simple-bind"}
-    return Actor(type="user", sub=session.sub, name=session.name, auth=auth)
 
 
 def _failure_keys(account: str, client: Client) -> dict[lockout.Scope, bytes]:

@@ -19,7 +19,7 @@ from tenant_app.domain.signing import CHALLENGE_LIFE, canonical, envelope, pae
 from tenant_app.domain.workflow import Facts, Transition, decide
 from tenant_app.errors import AppError, Conflict, Forbidden, InvalidInput, SigningRefused
 from tenant_app.services.caller import Caller
-from tenant_app.services.components import Components, Typed
+from tenant_app.services.components import Asked, Components, Typed
 from tenant_app.services.parts import Parts
 from tenant_app.services.sessions import Client
 from tenant_app.services.signing_record import Step, moved_entry, payload_of, row_of, signed_entry
@@ -36,6 +36,7 @@ class Challenge:
     transition: Transition
     statement: str
     first_in_period: bool
+    asked: Asked
     acting: Acting | None = None
 
 
@@ -87,12 +88,14 @@ class Signing:
             await self._parts.readiness.check(conn, caller)
             bound = self._bound(document, number, row["sha256"], transition, delegation)
             await workflow.keep_challenge(conn, token_hash(nonce), caller.session.id_hash, bound, now + CHALLENGE_LIFE)
+        asked = await self._components.asked(caller, client, now)
         return Challenge(
             nonce=nonce,
             version=self._parts.rows.version(row),
             transition=transition,
             statement=definition.statements[transition.meaning],
-            first_in_period=self._components.is_first(caller, client, now),
+            first_in_period=asked.first,
+            asked=asked,
             acting=acting,
         )
 

@@ -42,10 +42,11 @@ async def lock_person(conn: Conn, sub: str) -> None:
 
 
 async def open_session(conn: Conn, row: dict[str, Any]) -> None:
-    """Insert a session: id_hash, sub, roles, csrf, client_hash, at."""
+    """Insert a session: id_hash, sub, roles, csrf, client_hash, at, factor, method."""
     await conn.execute(
-        "INSERT INTO sessions (id_hash, sub, roles, csrf, client_hash, signed_in_at, last_seen_at)"
-        " VALUES (%(id_hash)s, %(sub)s, %(roles)s, %(csrf)s, %(client_hash)s, %(at)s, %(at)s)",
+        "INSERT INTO sessions (id_hash, sub, roles, csrf, client_hash, signed_in_at, last_seen_at, factor, method)"
+        " VALUES (%(id_hash)s, %(sub)s, %(roles)s, %(csrf)s, %(client_hash)s, %(at)s, %(at)s,"
+        " %(factor)s, %(method)s)",
         row,
     )
 

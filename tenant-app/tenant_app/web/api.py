@@ -9,13 +9,17 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.responses import Response as FastResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 
 from tenant_app.domain.access import Right
 from tenant_app.domain.documents import Document, Version
-from tenant_app.errors import AppError, ForgeryRefused
+from tenant_app.domain.media import BY_NAME
+from tenant_app.errors import AppError, ForgeryRefused, InvalidInput
 from tenant_app.factory import App
 from tenant_app.services.caller import Caller
 from tenant_app.services.sessions import same_token
@@ -23,7 +27,17 @@ from tenant_app.web.api_authority import add_authority
 from tenant_app.web.api_model import WANTS, Model
 from tenant_app.web.forms import TOKEN_HEADER, refuse_other_sites
 from tenant_app.web.guard import Access, admit
-from tenant_app.web.problems import on_app_error
+from tenant_app.web.problems import on_app_error, on_http_error
+
+
+class ProblemOut(BaseModel):
+    """An error, as RFC 9457 describes it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request: str
 
 
 class SessionOut(Model):
@@ -87,6 +101,25 @@ def needs(right: Right | Access) -> Callable[[Request], Awaitable[Caller]]:
 Viewer = Annotated[Caller, Depends(needs(Right.VIEW))]
 Annotator = Annotated[Caller, Depends(needs(Right.ANNOTATE))]
 Anyone = Annotated[Caller, Depends(needs(Access.SIGNED_IN))]
+Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Before = Annotated[int | None, Query(ge=1, le=2**63 - 1)]
+_CONTENTS = {name: {"schema": {"type": "string", "format": "binary"}} for name in sorted(BY_NAME)}
+_KIND = "application/problem+json"
+# What any operation may answer beside its own; each is one of `errors.py`.
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": words, "content": {_KIND: {"schema": ProblemOut.model_json_schema()}}}
+    for status, words in {
+        400: "Not even JSON.",
+        401: "No live session.",
+        403: "The person has not the right, or the token is missing.",
+        404: "No such thing.",
+        409: "It does not fit the current state.",
+        413: "Too large.",
+        422: "It breaks a rule; nothing was changed.",
+        500: "A defect, or a record that failed its integrity check.",
+        503: "A part of the system does not answer; trying again helps.",
+    }.items()
+}
 
 
 def create_api(app: App) -> FastAPI:
@@ -97,9 +130,13 @@ def create_api(app: App) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,
+        responses=_PROBLEMS,
     )
     api.state.cloister = app
     api.add_exception_handler(AppError, on_app_error)
+    api.add_exception_handler(HTTPException, on_http_error)
+    api.add_exception_handler(RequestValidationError, _on_invalid)
 
     @api.get("/openapi.json", include_in_schema=False)
     async def openapi(_caller: Anyone) -> JSONResponse:
@@ -116,9 +153,17 @@ def create_api(app: App) -> FastAPI:
     return api
 
 
+async def _on_invalid(request: Request, error: Exception) -> FastResponse:
+    """Answer what breaks the API's own description: where and why, never the value, which may be a secret."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    words = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+    return await on_app_error(request, InvalidInput(words[:1000]))
+
+
 def _add_documents(api: FastAPI, app: App) -> None:
     @api.get("/documents", openapi_extra={WANTS: Right.VIEW.value})
-    async def documents(caller: Viewer, q: str = "", before: int | None = None) -> list[DocumentOut]:
+    async def documents(caller: Viewer, q: str = "", before: Before = None) -> list[DocumentOut]:
         """List up to 50 documents, newest first, or those that a search finds."""
         found = await app.search.find(caller, q[:200]) if q else await app.documents.page(caller, before=before)
         return [_document(each) for each in found]
@@ -135,8 +180,13 @@ def _add_documents(api: FastAPI, app: App) -> None:
         _, found = await app.documents.open(caller, document)
         return [_version(each) for each in found]
 
-    @api.get("/documents/{document}/versions/{number}/content", openapi_extra={WANTS: Right.VIEW.value})
-    async def content(caller: Viewer, document: UUID, number: int) -> FastResponse:
+    @api.get(
+        "/documents/{document}/versions/{number}/content",
+        response_class=FastResponse,
+        responses={200: {"description": "The bytes, as they were uploaded.", "content": _CONTENTS}},
+        openapi_extra={WANTS: Right.VIEW.value},
+    )
+    async def content(caller: Viewer, document: UUID, number: Number) -> FastResponse:
         """Answer a version's original bytes."""
         version, body = await app.documents.read(caller, document, number, download=True)
         return FastResponse(body, media_type=version.media_type, headers={"Content-Disposition": "attachment"})
@@ -154,7 +204,7 @@ def _add_documents(api: FastAPI, app: App) -> None:
         status_code=201,
         openapi_extra={WANTS: Right.ANNOTATE.value},
     )
-    async def annotate(caller: Annotator, document: UUID, number: int, remark: AnnotationIn) -> dict[str, UUID]:
+    async def annotate(caller: Annotator, document: UUID, number: Number, remark: AnnotationIn) -> dict[str, UUID]:
         """Make a remark on a version."""
         return {"id": await app.annotations.add(caller, document, number, remark.text, remark.place)}
 

@@ -25,7 +25,9 @@ from tenant_app.web import (
     pages_authority,
     pages_copies,
     pages_documents,
+    pages_factor,
     pages_me,
+    pages_oidc,
     pages_people,
     pages_session,
     pages_workflow,
@@ -33,6 +35,7 @@ from tenant_app.web import (
 from tenant_app.web.api import create_api
 from tenant_app.web.guard import as_route
 from tenant_app.web.headers import StrictHeaders
+from tenant_app.web.limits import MAX_API_BODY, Limited
 from tenant_app.web.metrics import metrics
 from tenant_app.web.probes import healthz, readyz
 from tenant_app.web.problems import on_app_error, on_defect, on_http_error
@@ -49,6 +52,8 @@ PAGES = [
     *pages_people.PAGES,
     *pages_authority.PAGES,
     *pages_me.PAGES,
+    *pages_factor.PAGES,
+    *pages_oidc.PAGES,
 ]
 
 
@@ -113,13 +118,15 @@ def create(app: App) -> Starlette:
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
-            Mount("/api/v1", create_api(app)),
+            Mount("/api/v1", Limited(create_api(app), max_body=MAX_API_BODY)),
             Mount("/static", _Static(directory=STATIC)),
             *(as_route(page) for page in PAGES),
         ],
-        middleware=[Middleware(StrictHeaders)],
+        middleware=[Middleware(StrictHeaders), Middleware(Limited)],
         exception_handlers={AppError: on_app_error, HTTPException: on_http_error, Exception: on_defect},
         lifespan=lifespan,
     )
+    # A redirect to the address with or without its last slash would repeat the host that the request named.
+    web.router.redirect_slashes = False
     web.state.cloister = app
     return web

@@ -14,6 +14,8 @@ from tenant_app.services.sessions import same_token
 _AROUND = 64 * 1024
 _PLAIN_LIMIT = 256 * 1024
 _SAFE_SITES = frozenset({"same-origin", "none"})
+# Of what is counted here (document numbers, versions) nothing needs more; a longer one would not fit the database.
+_MAX_DIGITS = 9
 TOKEN_FIELD = "csrf"  # noqa: S105  # the field's name, not a token
 TOKEN_HEADER = "x-csrf-token"  # noqa: S105  # the header's name
 
@@ -32,6 +34,11 @@ def refuse_other_sites(request: Request, hostname: str) -> None:
     origin = request.headers.get("origin")
     if origin not in (None, "null") and origin.partition("://")[2] not in {request.headers.get("host"), hostname}:
         raise ForgeryRefused("This request came from another site, so nothing was done.")
+
+
+def whole_number(text: str) -> int | None:
+    """Return a number that somebody sent, None when it is not one: `str.isdigit` alone takes superscripts for digits too."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
 
 
 async def read_form(request: Request, *, expected: str, max_bytes: int) -> FormData:

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from tenant_app.domain.access import Right
 from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import Entry, ObjectRef, Reason
-from tenant_app.errors import Forbidden, NotSignedIn
+from tenant_app.errors import Forbidden, NotSignedIn, SecondFactorMissing
 from tenant_app.factory import App
 from tenant_app.services.caller import Caller
 from tenant_app.web.forms import read_form, refuse_other_sites
@@ -26,6 +26,8 @@ class Access(StrEnum):
 
     PUBLIC = "public"
     SIGNED_IN = "signed_in"
+    # Also for those who have yet to set up the second factor that the tenant demands.
+    ENROLLING = "enrolling"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,8 @@ async def admit(request: Request, app: App, needs: Right | Access) -> Caller:
     session = await app.authority.applied(await app.sessions.resume(token, client), client.request)
     caller = Caller(session=session, request=client.request)
     request.scope["cloister.sub"] = caller.session.sub
+    if caller.session.must_enrol and needs is not Access.ENROLLING:
+        raise SecondFactorMissing("This tenant asks for a second factor. Set it up, then sign in with it.")
     if isinstance(needs, Right) and needs not in caller.session.rights:
         await app.recorder.alone(
             Entry(

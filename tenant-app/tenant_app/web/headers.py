@@ -1,6 +1,6 @@
 """What every answer carries: a request id, and headers that keep a browser strict."""
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tenant_app.domain.ids import uuid7
@@ -25,6 +25,13 @@ _ALWAYS = {
 }
 
 
+def make_strict(headers: MutableHeaders, request: str) -> None:
+    """Add what every answer carries and this one has not said otherwise."""
+    for name, value in _ALWAYS.items():
+        headers.setdefault(name, value)
+    headers["X-Request-Id"] = request
+
+
 class StrictHeaders:
     """Pure ASGI middleware: gives the request its id, adds the headers, counts and times the answer."""
 
@@ -43,10 +50,7 @@ class StrictHeaders:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message["headers"])
-                for name, value in _ALWAYS.items():
-                    if name not in Headers(raw=message["headers"]):
-                        headers[name] = value
-                headers["X-Request-Id"] = request
+                make_strict(headers, request)
                 message["headers"] = headers.raw
             await send(message)
 

@@ -6,6 +6,7 @@ from starlette.responses import RedirectResponse, Response
 
 from tenant_app.domain.access import Right
 from tenant_app.errors import AppError, Conflict, Forbidden, InvalidInput, NotFound
+from tenant_app.web.forms import whole_number
 from tenant_app.web.guard import Page
 from tenant_app.web.render import render
 from tenant_app.web.visit import Visit
@@ -26,12 +27,12 @@ async def system(visit: Visit) -> Response:
 
 async def hold(visit: Visit) -> Response:
     """Place or release a legal hold by a document's number; its content stays out of sight."""
-    number = visit.text("number").upper().removeprefix("DOC-")
+    number = whole_number(visit.text("number").upper().removeprefix("DOC-"))
     try:
-        if not number.isdigit():
+        if number is None:
             raise InvalidInput("A document's number looks like DOC-000042.", field="number")
         act = visit.app.retention.release if visit.text("act") == "release" else visit.app.retention.hold
-        await act(visit.caller, int(number), visit.text("reason"))
+        await act(visit.caller, number, visit.text("reason"))
     except SHOWN as error:
         return await _system(visit, error=error)
     return RedirectResponse("/admin/records", _SEE_OTHER)

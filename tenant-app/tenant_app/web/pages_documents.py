@@ -10,6 +10,7 @@ from tenant_app.domain.documents import Kind, checked_metadata
 from tenant_app.domain.media import ACCEPTED, BY_NAME
 from tenant_app.errors import Conflict, InvalidInput, NotFound
 from tenant_app.services.documents import PAGE
+from tenant_app.web.forms import whole_number
 from tenant_app.web.guard import Page
 from tenant_app.web.render import render
 from tenant_app.web.visit import Visit
@@ -29,7 +30,7 @@ async def list_page(visit: Visit) -> Response:
         found = await visit.app.search.find(visit.caller, query)
         return render(visit, "documents.html", documents=found, more=None, first=False, query=query)
     before = visit.request.query_params.get("before", "")
-    found = await visit.app.documents.page(visit.caller, before=int(before) if before.isdigit() else None)
+    found = await visit.app.documents.page(visit.caller, before=whole_number(before))
     more = found[-1].number if len(found) == PAGE else None
     return render(visit, "documents.html", documents=found, more=more, first=not before, query="")
 
@@ -62,14 +63,13 @@ async def document_page(visit: Visit) -> Response:
 async def add_version(visit: Visit) -> Response:
     """Store a new version and show the document again."""
     document = document_id(visit)
-    expected = visit.text("expected")
     try:
         await visit.app.documents.add_version(
             visit.caller,
             document,
             await visit.upload("file"),
             visit.text("reason"),
-            int(expected) if expected.isdigit() else 0,
+            whole_number(visit.text("expected")) or 0,
         )
     except (InvalidInput, Conflict) as error:
         return await _document_page(visit, error=error)

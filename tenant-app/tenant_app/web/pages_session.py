@@ -5,7 +5,8 @@ from urllib.parse import urlsplit
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from tenant_app.domain.ids import new_token
-from tenant_app.errors import AppError, DependencyAway, NotSignedIn, SignInRefused
+from tenant_app.domain.second_factor import Policy
+from tenant_app.errors import AppError, DependencyAway, NotSignedIn, SecondFactorMissing, SignInRefused
 from tenant_app.web.guard import Access, Page, admit
 from tenant_app.web.render import render
 from tenant_app.web.visit import FORM_COOKIE, SESSION_COOKIE, Visit
@@ -24,8 +25,10 @@ async def sign_in_page(visit: Visit) -> Response:
     """Show the form, or go on when there is a live session."""
     try:
         await admit(visit.request, visit.app, Access.SIGNED_IN)
+    except SecondFactorMissing:
+        return RedirectResponse("/second-factor", _SEE_OTHER)
     except NotSignedIn:
-        return _form(visit, message=visit.request.query_params.get("why", ""))
+        return sign_in_form(visit, message=visit.request.query_params.get("why", ""))
     return RedirectResponse(safe_next(visit.request.query_params.get("next", "/")), _SEE_OTHER)
 
 
@@ -33,11 +36,14 @@ async def sign_in(visit: Visit) -> Response:
     """Open a session; the token is new at every sign-in, so one planted before is worth nothing."""
     typed = visit.text("account")
     try:
-        token, _ = await visit.app.sessions.sign_in(typed, visit.text("password"), visit.client)
+        token, session = await visit.app.sessions.sign_in(
+            typed, visit.text("password"), visit.client, visit.text("code")
+        )
     except (SignInRefused, DependencyAway) as error:
-        return _form(visit, error=error, typed=typed, status=error.status)
-    response = RedirectResponse(safe_next(visit.text("next") or "/"), _SEE_OTHER)
-    _set_cookie(response, SESSION_COOKIE, token)
+        return sign_in_form(visit, error=error, typed=typed, status=error.status)
+    first = session.must_enrol or await visit.app.enrolment.owes_notice(session.sub)
+    response = RedirectResponse("/second-factor" if first else safe_next(visit.text("next") or "/"), _SEE_OTHER)
+    set_session_cookie(response, token)
     response.delete_cookie(FORM_COOKIE, path="/", secure=True, httponly=True, samesite="strict")
     return response
 
@@ -55,9 +61,10 @@ async def session_state(_visit: Visit) -> Response:
     return JSONResponse({"live": True})
 
 
-def _form(
+def sign_in_form(
     visit: Visit, *, error: AppError | None = None, message: str = "", typed: str = "", status: int = 200
 ) -> Response:
+    """Return the sign-in page."""
     token = visit.request.cookies.get(FORM_COOKIE) or new_token()
     target = visit.text("next") or visit.request.query_params.get("next", "/")
     response = render(
@@ -69,24 +76,29 @@ def _form(
         message=_WHY.get(message, ""),
         typed=typed,
         target=safe_next(target),
+        asks_code=visit.app.factor.used,
+        provider=visit.app.oidc.label,
+        code_required=visit.app.factor.rules.policy is Policy.REQUIRED,
     )
     response.set_cookie(FORM_COOKIE, token, path="/", secure=True, httponly=True, samesite="strict", max_age=3600)
     return response
 
 
 # Lax, not strict: a link in an e-mail to a document must open it for whoever is signed in; forms have their own token.
-def _set_cookie(response: Response, name: str, value: str) -> None:
-    response.set_cookie(name, value, path="/", secure=True, httponly=True, samesite="lax")
+def set_session_cookie(response: Response, token: str) -> None:
+    """Give the browser its session."""
+    response.set_cookie(SESSION_COOKIE, token, path="/", secure=True, httponly=True, samesite="lax")
 
 
 _WHY = {
     "out": "You are signed out.",
+    "enrolled": "Your second factor is set up. Please sign in with it.",
     "ended": "Your session is over. Please sign in again.",
 }
 
 PAGES = [
     Page(method="GET", path="/sign-in", needs=Access.PUBLIC, handler=sign_in_page),
     Page(method="POST", path="/sign-in", needs=Access.PUBLIC, handler=sign_in),
-    Page(method="GET", path="/session", needs=Access.SIGNED_IN, handler=session_state),
-    Page(method="POST", path="/sign-out", needs=Access.SIGNED_IN, handler=sign_out),
+    Page(method="GET", path="/session", needs=Access.ENROLLING, handler=session_state),
+    Page(method="POST", path="/sign-out", needs=Access.ENROLLING, handler=sign_out),
 ]

@@ -52,7 +52,7 @@ async def sign(visit: Visit) -> Response:
         number=visit.request.path_params["number"],
         transition=visit.request.path_params["step"],
         nonce=visit.text("nonce"),
-        typed=Typed(account=visit.text("account"), password=visit.text("password")),
+        typed=Typed(account=visit.text("account"), password=visit.text("password"), code=visit.text("code")),
         reason=visit.text("reason"),
         delegation=_delegation(visit.text("delegation")),
         reviewers=frozenset(str(value) for value in visit.form.getlist("reviewers") if isinstance(value, str)),

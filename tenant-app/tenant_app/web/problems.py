@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from tenant_app.errors import AppError, NotFound, NotSignedIn, SignInDelayed
 from tenant_app.services.caller import Caller
+from tenant_app.web.headers import make_strict
 from tenant_app.web.render import render
 from tenant_app.web.visit import SESSION_COOKIE, Visit, client_of
 
@@ -42,7 +43,10 @@ async def on_defect(request: Request, error: Exception) -> Response:
     """Answer a defect: logged with its traceback, told without."""
     log.error("unexpected error", exc_info=error)
     known = AppError("This is our fault, not yours. Nothing was changed. The request's number helps to find the cause.")
-    return _problem(request, known) if wants_json(request) else await _page(request, known)
+    answer = _problem(request, known) if wants_json(request) else await _page(request, known)
+    # Starlette answers defects outside all middleware, so what that adds is added here.
+    make_strict(answer.headers, request.scope.get("cloister.request", ""))
+    return answer
 
 
 def wants_json(request: Request) -> bool:

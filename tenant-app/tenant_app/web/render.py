@@ -41,6 +41,7 @@ def render(visit: Visit, template: str, *, status: int = 200, **context: Any) ->
         path=visit.request.url.path,
         idle_seconds=app.settings.sessions.idle_seconds,
         audit=app.relay.progress,
+        factor_used=app.factor.used,
         navigation=lambda: navigation(visit.may),
         **context,
     )

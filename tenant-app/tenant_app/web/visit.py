@@ -15,6 +15,7 @@ from tenant_app.services.sessions import Client
 
 SESSION_COOKIE = "__Host-cloister"
 FORM_COOKIE = "__Host-cloister-form"
+WAY_COOKIE = "__Host-cloister-way"
 
 Token = NewType("Token", str)
 

@@ -10,6 +10,7 @@ ACTION_WORDS = MappingProxyType(
     {
         "app:session:login": "signed in",
         "app:session:failure": "could not sign in",
+        "app:session:prove": "proved themself again",
         "app:session:logout": "signed out",
         "app:session:expire": "was signed out",
         "app:session:revoke": "was signed out by the system",
@@ -77,6 +78,9 @@ PATH_WORDS = MappingProxyType(
         "/resolved": "Settled",
         "/step": "Step",
         "/meaning": "Meaning",
+        "/secondFactor": "Second factor",
+        "/recoveryCodes": "Recovery codes left",
+        "/askedBy": "Asked for by",
         "/components": "Components used",
         "/signature": "Envelope SHA-256",
         "/reviewers": "Reviewer",

@@ -17,11 +17,17 @@ from tenant_app.errors import AuditAway, VaultAway, VaultRefused
 class FakeKeys:
     """Wraps under a key that lives in this object, as Vault's transit engine would."""
 
-    def __init__(self, key: bytes | None = None) -> None:
+    def __init__(self, key: bytes | None = None, signing: bytes | None = None) -> None:
         self._key = AESGCM(key or os.urandom(32))
-        self._signing = Ed25519PrivateKey.generate()
+        self._signing = Ed25519PrivateKey.from_private_bytes(signing or os.urandom(32))
         self.away = False
         self.calls = 0
+
+    @classmethod
+    def of(cls, keys: str) -> "FakeKeys":
+        """Return the same keys in another process: both in hex, one after the other."""
+        raw = bytes.fromhex(keys)
+        return cls(raw[:32], raw[32:])
 
     async def wrap(self, key: bytes, bound_to: bytes) -> str:
         self._reach()

@@ -100,6 +100,7 @@ include /etc/ldap/schema/inetorgperson.schema
 include /etc/ldap/schema/nis.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
+moduleload ppolicy
 pidfile {folder}/slapd.pid
 TLSCACertificateFile {ca}
 TLSCertificateFile {cert}
@@ -110,6 +111,7 @@ suffix "dc=cloister,dc=local"
 rootdn "cn=admin,dc=cloister,dc=local"
 rootpw admin-password
 directory {folder}/db
+overlay ppolicy
 access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact="cn=reader,dc=cloister,dc=local" read by self read by users none by * none
 """
