@@ -80,7 +80,6 @@ PATH_WORDS = MappingProxyType(
         "/meaning": "Meaning",
         "/secondFactor": "Second factor",
         "/recoveryCodes": "Recovery codes left",
-        "/askedBy": "Asked for by",
         "/components": "Components used",
         "/signature": "Envelope SHA-256",
         "/reviewers": "Reviewer",
