@@ -27,6 +27,7 @@ OIDC = {
     "clientSecret": "acme-oidc",
     "caKey": "ca.crt",
     "groupsClaim": "groups",
+    "subjectClaim": "preferred_username",
     "groups": [{"group": "cloister-approvers", "role": "approver"}],
 }
 CONDUCT: dict[str, Any] = {
@@ -36,7 +37,9 @@ CONDUCT: dict[str, Any] = {
         "maxPasswordAge": "90d",
         "enrolment": "required",
         "meanings": [{"code": "approval", "statement": "I approve this version for use at Acme."}],
+        "workflow": {"configMap": "acme-workflow", "key": "workflow.json"},
     },
+    "access": {"longestGrant": "90d", "reviewEvery": "180d", "coolOff": "2h"},
     "training": {"required": ["approver"]},
     "records": {
         "retention": "3650d",
@@ -239,6 +242,14 @@ def metadata(**fields: Any) -> dict[str, Any]:
 
 
 CHOICES = "choices belong to the type choice, and it needs some"
+
+
+def oidc(**fields: Any) -> dict[str, Any]:
+    bare = {key: OIDC[key] for key in ("issuer", "clientID", "clientSecret")}
+    return schema.put(full("Tenant"), ("spec", "identity", "oidc"), bare | fields)
+
+
+OIDC_ROLES = "name the subjectClaim that leads to the directory, or the groups that have a role"
 TLS = "the directory must be reached over TLS: use an ldaps:// url, or ldap:// with tls.startTLS: true"
 ONE_KEY = "give exactly one of age and x509"
 NAMES = "a Tenant's name has at most 40 characters: lower-case letters, digits and dashes"
@@ -267,6 +278,9 @@ NEW: dict[str, tuple[str, str, str, Any, Any]] = {
     ),
     "mail to nobody": (
         "Tenant", "spec.alerts", SINK_TO, lambda: sink(**MAIL), lambda: sink(**MAIL | {"recipients": []}),
+    ),
+    "no way from a token to a role": (
+        "Tenant", "spec.identity.oidc", OIDC_ROLES, lambda: oidc(subjectClaim="upn"), oidc,
     ),
     "a choice of nothing": (
         "Tenant", "spec.records.metadata", CHOICES, lambda: metadata(type="choice", choices=["a"]),

@@ -20,8 +20,10 @@ SAID = {
         "idleTimeout": "3m",
         "maxPasswordAge": "90d",
         "enrolment": "required",
+        "workflow": {"configMap": "acme-workflow"},
         "meanings": [{"code": "approval", "statement": "I approve this for use at Acme."}],
     },
+    "access": {"longestGrant": "30d", "coolOff": "2h"},
     "training": {"required": ["approver", "author"]},
     "records": {
         "retention": "7300d",
@@ -46,6 +48,7 @@ OIDC = {
     "clientSecret": "acme-oidc",
     "groups": [{"group": "approvers", "role": "approver"}],
 }
+WORKFLOW = '{"version": "acme-1"}'
 SECRETS = {"acme-soc": {"token": "hush-token", "ca": "a CA"}, "acme-oidc": {"clientSecret": "hush-client"}}
 
 
@@ -54,7 +57,7 @@ def ctx():
     plain = tenant_context()
     body = plain.spec.manifest() | SAID
     body["identity"] |= {"oidc": OIDC, "secondFactor": "optional"}
-    return replace(plain, spec=parse_spec({"spec": body}), secrets=SECRETS)
+    return replace(plain, spec=parse_spec({"spec": body}), secrets=SECRETS, workflow=WORKFLOW)
 
 
 def test_what_the_tenant_says_is_what_the_app_reads(ctx):
@@ -99,6 +102,12 @@ def test_secrets_are_paths_in_the_file_and_values_only_in_the_one_mounted_secret
         "volumeMounts"
     ]
     assert "named" not in {item["name"] for item in pod["initContainers"][0]["volumeMounts"]}
+
+
+def test_the_tenants_own_workflow_lies_beside_the_configuration(ctx):
+    (files,) = [i.manifest["data"] for i in app.desired(ctx) if i.manifest["metadata"]["name"] == "app-config"]
+    assert files["workflow.json"] == WORKFLOW
+    assert json.loads(files["config.json"])["workflow"] == {"file": "/etc/cloister/app/workflow.json"}
 
 
 def test_a_tenant_that_names_no_secret_mounts_none():

@@ -33,6 +33,17 @@ class Meaning(ApiModel):
     statement: str = Field(min_length=10, max_length=500, description="The sentence that is signed.")
 
 
+class Workflow(ApiModel):
+    """The tenant's own workflow, stricter than the app's, as JSON in a ConfigMap (tenant-app/tenant_app/domain/workflow.json)."""
+
+    config_map: str = Field(
+        max_length=253,
+        pattern=_SECRET_NAME,
+        description="ConfigMap in the operator's namespace, labelled cloister.dev/tenant=<this tenant>.",
+    )
+    key: str = Field(default="workflow.json", min_length=1, max_length=253, description="Key in it.")
+
+
 class Signatures(ApiModel):
     """Electronic signatures (Part 11 §11.50 to §11.200)."""
 
@@ -55,6 +66,17 @@ class Signatures(ApiModel):
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["code"]},
         description="Statements that replace the app's own.",
+    )
+    workflow: Workflow | None = Field(default=None, description="The app's own workflow when absent.")
+
+
+class Access(ApiModel):
+    """How authority beside the directory's groups is handled (Part 11 §11.10(g), §11.200(a)(3), §11.300(b))."""
+
+    longest_grant: Duration = Field(default="366d", description="The longest extra grant or delegation.")
+    review_every: Duration = Field(default="180d", description="A review of who has which right is due this often.")
+    cool_off: Duration = Field(
+        default="1h", description="What two administrators agreed on waits this long, so that its owner can object."
     )
 
 
@@ -176,6 +198,18 @@ class ClaimRole(ApiModel):
 class Oidc(ApiModel):
     """OpenID Connect beside the directory."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                cel(
+                    "has(self.subjectClaim) || (has(self.groups) && size(self.groups) > 0)",
+                    "name the subjectClaim that leads to the directory, or the groups that have a role",
+                    fieldPath=".groups",
+                )
+            ]
+        }
+    )
+
     issuer: str = Field(
         max_length=253,
         pattern=r"^https://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[^?#]*)?$",
@@ -196,5 +230,11 @@ class Oidc(ApiModel):
     )
     groups_claim: str = Field(default="groups", max_length=64, description="Claim that holds the person's groups.")
     groups: list[ClaimRole] = Field(
-        min_length=1, max_length=64, description="Value of the claim to role. No group, no access."
+        default_factory=list, max_length=64, description="Value of the claim to role. No group, no access."
+    )
+    subject_claim: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="Claim with the person's account in the directory, which then decides who they are and what they may do.",
     )

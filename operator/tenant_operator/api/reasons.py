@@ -42,6 +42,7 @@ class Reason(StrEnum):
     INVALID_DIRECTORY = "InvalidDirectory"
     BIND_SECRET_MISSING = "BindSecretMissing"  # noqa: S105 - the name of a reason
     SECRET_MISSING = "SecretMissing"  # noqa: S105 - the name of a reason
+    WORKFLOW_MISSING = "WorkflowMissing"
     NAME_RESERVED = "NameReserved"
     NAMESPACE_TAKEN = "NamespaceTaken"
     OFFBOARDING = "Offboarding"

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from tenant_operator.api.common import ApiModel, Condition, Duration, cel
-from tenant_operator.api.conduct import AppRole, Lockout, Oidc, Records, Signatures, Sink, Training
+from tenant_operator.api.conduct import Access, AppRole, Lockout, Oidc, Records, Signatures, Sink, Training
 from tenant_operator.api.tenant_class import Quantity
 
 Cidr = Annotated[str, Field(max_length=43, description="An IPv4 or IPv6 CIDR, such as 10.20.0.0/16.")]
@@ -232,6 +232,7 @@ class TenantSpec(ApiModel):
     app: App = Field(default_factory=App)
     sessions: Sessions = Field(default_factory=Sessions)
     signatures: Signatures = Field(default_factory=Signatures)
+    access: Access = Field(default_factory=Access)
     training: Training = Field(default_factory=Training)
     records: Records = Field(default_factory=Records)
     alerts: list[Sink] = Field(default_factory=list, max_length=4, description="Where security alerts go, in order.")

@@ -70,6 +70,7 @@ def context(kube: Kube, tenant: str, number: str | None, spec: TenantSpec) -> Co
         now=datetime.now(UTC),
         running=not spec.suspend,
         bind_secret={"bindDN": "one", "password": "one", ca_key: "one"},
+        workflow="one" if spec.signatures.workflow else "",
         secrets={item.name: dict.fromkeys(item.keys, "one") for item in secrets_named(spec)},
     )
 
@@ -102,6 +103,7 @@ def stack(ctx: Context) -> Stack:
         ctx,
         derive=Deriver(bytes([1]) * 32, ctx.derive.created),
         bind_secret=dict.fromkeys(ctx.bind_secret, "two"),
+        workflow="two" if ctx.workflow else "",
         secrets={name: dict.fromkeys(values, "two") for name, values in ctx.secrets.items()},
         platform=replace(ctx.platform, vault_ca="two", object_store_ca="two"),
     )

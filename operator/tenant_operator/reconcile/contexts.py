@@ -46,9 +46,13 @@ class Home:
             return None
         return {key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
 
+    def config_map(self, name: str) -> Manifest | None:
+        """Return a ConfigMap."""
+        return self.cluster.get(ObjectKey("v1", "ConfigMap", self.namespace, name))
+
     def text(self, name: str, key: str) -> str | None:
         """Return one value of a ConfigMap."""
-        found = self.cluster.get(ObjectKey("v1", "ConfigMap", self.namespace, name))
+        found = self.config_map(name)
         return (found.get("data") or {}).get(key) if found else None
 
 
@@ -86,9 +90,8 @@ class Contexts:
         ):
             raise NotReadyError(wrong)
         named = secrets_named(spec)
-        for item in named if running and needs_directory else ():
-            if wrong := preflight.named_secret(names.tenant, item, self.home.secret(item.name), self.home.namespace):
-                raise NotReadyError(wrong)
+        if running and needs_directory:
+            self._refuse_what_is_named(names.tenant, spec)
         ctx = Context(
             names=names,
             generation=generation,
@@ -105,10 +108,25 @@ class Contexts:
             running=running,
             bind_secret=self.home.secret_values(bind_name) or {},
             secrets={item.name: self.home.secret_values(item.name) or {} for item in named},
+            workflow=self._workflow(spec),
         )
         if error := storage_error(ctx):
             raise NotReadyError(preflight.stalled(Reason.INVALID_SPEC, f"spec.database.storage: {error}"))
         return ctx
+
+    def _refuse_what_is_named(self, tenant: str, spec: TenantSpec) -> None:
+        """Raise NotReadyError when a Secret or the workflow that the Tenant names is absent, incomplete or another's."""
+        home = self.home
+        for item in secrets_named(spec):
+            if wrong := preflight.named_secret(tenant, item, home.secret(item.name), home.namespace):
+                raise NotReadyError(wrong)
+        own = spec.signatures.workflow
+        if own and (wrong := preflight.workflow(tenant, own, home.config_map(own.config_map), home.namespace)):
+            raise NotReadyError(wrong)
+
+    def _workflow(self, spec: TenantSpec) -> str:
+        own = spec.signatures.workflow
+        return (self.home.text(own.config_map, own.key) or "") if own else ""
 
     def _region(self, spec: TenantSpec) -> RegionSpec:
         found = self.cluster.get(ObjectKey(API_VERSION, "Region", "", spec.region))

@@ -1,9 +1,11 @@
 """What has to be right before anything is made: nothing is half made for a Tenant that cannot work."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from tenant_operator.api.conduct import Workflow
 from tenant_operator.api.names import LABEL_TENANT
 from tenant_operator.api.reasons import ConditionType, Reason
 from tenant_operator.api.tenant import TenantSpec
@@ -81,6 +83,24 @@ def named_secret(tenant: str, wanted: NamedSecret, found: Manifest | None, names
         said = f"{where} is not labelled {LABEL_TENANT}={tenant}: it is not this tenant's"
         return stalled(Reason.SECRET_MISSING, said)
     return _lacking(where, found, wanted.keys, Reason.SECRET_MISSING)
+
+
+def workflow(tenant: str, wanted: Workflow, found: Manifest | None, namespace: str) -> Finding | None:
+    """Return what is wrong with the ConfigMap of the tenant's own workflow. What it says is checked by the app at its start."""
+    where = f"ConfigMap {namespace}/{wanted.config_map} (spec.signatures.workflow)"
+    if found is None:
+        said = f"{where} does not exist: make it with key {wanted.key}, labelled {LABEL_TENANT}={tenant}"
+        return Finding(READY, "False", Reason.WORKFLOW_MISSING, said)
+    if (found["metadata"].get("labels") or {}).get(LABEL_TENANT) != tenant:
+        said = f"{where} is not labelled {LABEL_TENANT}={tenant}: it is not this tenant's"
+        return stalled(Reason.WORKFLOW_MISSING, said)
+    try:
+        json.loads((found.get("data") or {})[wanted.key])
+    except KeyError:
+        return Finding(READY, "False", Reason.WORKFLOW_MISSING, f"{where} lacks {wanted.key}")
+    except ValueError as error:
+        return stalled(Reason.INVALID_SPEC, f"{where}: {wanted.key} is no JSON: {error}")
+    return None
 
 
 def _lacking(

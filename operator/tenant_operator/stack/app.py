@@ -8,7 +8,7 @@ from tenant_operator.api.names import ANNOTATION_WITH
 from tenant_operator.api.reasons import ConditionType, Reason
 from tenant_operator.api.tenant import InventoryItem
 from tenant_operator.stack import keys
-from tenant_operator.stack.app_config import PORT, config, image, named_secrets, version
+from tenant_operator.stack.app_config import PORT, WORKFLOW_FILE, config, image, named_secrets, version
 from tenant_operator.stack.app_config import RUN as _RUN
 from tenant_operator.stack.database import provisioned
 from tenant_operator.stack.part import Context, Desired, Evidence, Finding, Manifest, ObjectKey, Observed, Removal
@@ -44,8 +44,13 @@ def _configuration(ctx: Context) -> list[Manifest]:
         secret(meta(ctx, NAME, "directory"), directory),
         *_named(ctx),
         obj("v1", "ConfigMap", meta(ctx, NAME, "trust"), data=trust),
-        obj("v1", "ConfigMap", meta(ctx, NAME, "app-config"), data={"config.json": _text(config(ctx))}),
+        obj("v1", "ConfigMap", meta(ctx, NAME, "app-config"), data=_files(ctx)),
     ]
+
+
+def _files(ctx: Context) -> dict[str, str]:
+    own = {WORKFLOW_FILE.rpartition("/")[2]: ctx.workflow} if ctx.workflow else {}
+    return {"config.json": _text(config(ctx)), **own}
 
 
 def _named(ctx: Context) -> list[Manifest]:

@@ -13,6 +13,7 @@ from tenant_operator.stack.text import time_zone_error
 
 RUN = "/var/run/cloister"
 PORT = 8443
+WORKFLOW_FILE = "/etc/cloister/app/workflow.json"
 _DAY = 86400
 
 
@@ -124,6 +125,10 @@ def _conduct(ctx: Context) -> dict[str, Any]:
         signing["maxPasswordAgeDays"] = max(1, seconds(spec.signatures.max_password_age) // _DAY)
     conduct: dict[str, Any] = {
         "signing": signing,
+        "workflow": {"file": WORKFLOW_FILE} if spec.signatures.workflow else {},
+        "grants": {"longestDays": max(1, seconds(spec.access.longest_grant) // _DAY)},
+        "accessReview": {"everyDays": max(1, seconds(spec.access.review_every) // _DAY)},
+        "twoPerson": {"coolOffSeconds": seconds(spec.access.cool_off)},
         "training": {"required": sorted(spec.training.required)},
         "uploads": {
             "maxBytes": int(quantity(spec.records.max_upload)),
@@ -144,6 +149,7 @@ def _conduct(ctx: Context) -> dict[str, Any]:
             "clientSecretFile": path_of(oidc.client_secret, "clientSecret"),
             "groupsClaim": oidc.groups_claim,
             "groups": [item.manifest() for item in oidc.groups],
+            **({"subjectClaim": oidc.subject_claim} if oidc.subject_claim else {}),
             **({"caFile": path_of(oidc.client_secret, oidc.ca_key)} if oidc.ca_key else {}),
         }
     return conduct

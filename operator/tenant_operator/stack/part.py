@@ -102,6 +102,8 @@ class Context:
     """The tenant's directory bind secret (bindDN, password, CA), decoded, as found in the operator's namespace."""
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     """The other Secrets that the Tenant names, decoded, by name."""
+    workflow: str = ""
+    """The text of the tenant's own workflow; empty when it uses the app's."""
 
     @property
     def namespace(self) -> str:
