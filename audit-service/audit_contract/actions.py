@@ -73,12 +73,8 @@ class Action(StrEnum):
     # The operator, on what it saw and on itself.
     RESIDENCY_OBSERVE = "operator:residency:observe"  # where pods, volumes, backups and keys lie, and whether rightly
     ISOLATION_OBSERVE = "operator:isolation:observe"  # what a probe could and could not reach
-    ADMISSION_ABSENT = (
-        "operator:admission:absent"  # an object of our kinds is otherwise than any admission entry says (reads)
-    )
-    WEBHOOK_OBSERVE = (
-        "operator:webhook:observe"  # the admission webhook's configuration is gone, altered or whole again (reads)
-    )
+    ADMISSION_ABSENT = "operator:admission:absent"  # an object of ours is not as any admission entry says (reads)
+    WEBHOOK_OBSERVE = "operator:webhook:observe"  # the webhook is gone, altered or whole again (reads)
     OPERATOR_START = "operator:self:start"  # an operator process began, with its image and configuration
     OPERATOR_STOP = "operator:self:stop"  # an operator process ended in order
     # Admission: who asked the API server for what, with old and new specification.

@@ -16,6 +16,7 @@ from audit_contract.merkle import leaf_hash
 from audit_contract.report import Exit
 from audit_contract.tiles import bundle_entries, split_entries
 from audit_contract.verify import verify_bundle
+from audit_service.http.entries import bundle_parts
 from audit_service.settings import Settings
 from audit_service.store.connect import arguments
 from audit_service.worm import layout
@@ -64,9 +65,17 @@ async def facts(service: Service, log: str = TENANT_LOG) -> tuple[dict, list[dic
     async with service.client() as client:
         said = await client.log(log)
         rows = [row async for row in _rows(client, log, said["size"])]
-        report = verify_bundle(await client.export(log), said["keys"])
+        report = verify_bundle(await _bundle(service, log), said["keys"])
         assert report.problems == []
     return said, rows, {"values": report.values, "erased": report.erased, "sources": report.sources}
+
+
+async def _bundle(service: Service, log: str) -> bytes:
+    """Make the bundle past HTTP: there an export would be recorded, and the log would grow by being looked at."""
+    record = await service.state.books.find(log)
+    assert record is not None
+    signed = await service.state.reading.checkpoint(record.number)
+    return b"".join([part async for part in bundle_parts(service.state, record, signed)])
 
 
 async def _rows(client, log: str, size: int):
