@@ -8,6 +8,7 @@ from tenant_app.adapters.directory import LdapDirectory
 from tenant_app.adapters.ports import AuditLog, Directory, Keys, Sink
 from tenant_app.adapters.sinks import sink_of
 from tenant_app.adapters.vault import VaultKeys
+from tenant_app.domain.fields import Definition
 from tenant_app.domain.identity import SessionRules
 from tenant_app.domain.signing import PeriodRules
 from tenant_app.domain.workflow import load as load_workflow
@@ -19,9 +20,13 @@ from tenant_app.services.components import Components
 from tenant_app.services.directory_watch import DirectoryWatch
 from tenant_app.services.documents import Documents
 from tenant_app.services.export import Export
+from tenant_app.services.filing import Filing
 from tenant_app.services.health import Health
+from tenant_app.services.inspection import Inspection
 from tenant_app.services.keyring import Keyring
 from tenant_app.services.parts import Parts
+from tenant_app.services.pdf_seal import PdfSeal
+from tenant_app.services.printing import Printing
 from tenant_app.services.progress import Progress
 from tenant_app.services.recorder import Recorder
 from tenant_app.services.relay import Relay
@@ -60,12 +65,15 @@ class App:
     progress: Progress
     signing: Signing
     alerts: Alerts
+    fields: tuple[Definition, ...]
     search: Search
+    filing: Filing
     retention: Retention
     scrub: Scrub
     administration: Administration
     relay: Relay
     watch: DirectoryWatch
+    printing: Printing
     export: Export
     health: Health
 
@@ -96,7 +104,16 @@ def build(settings: Settings, ports: Ports) -> App:
         absolute=timedelta(seconds=settings.sessions.absolute_seconds),
         max_concurrent=settings.sessions.max_concurrent,
     )
-    documents = Documents(database, columns, recorder, ports.keys, tenant=tenant, max_bytes=settings.uploads.max_bytes)
+    documents = Documents(
+        database,
+        columns,
+        recorder,
+        ports.keys,
+        Inspection(settings.uploads),
+        tenant=tenant,
+        max_bytes=settings.uploads.max_bytes,
+    )
+    search = Search(database, columns, recorder, tenant=tenant)
     alerts = Alerts(database, columns, recorder, list(ports.sinks), tenant=tenant)
     keyring = Keyring(ports.keys)
     progress = Progress(database, columns, keyring, load_workflow(), tenant=tenant)
@@ -114,6 +131,15 @@ def build(settings: Settings, ports: Ports) -> App:
         tenant=tenant,
         system={"app_image": settings.system.image, "app_version": settings.system.version},
     )
+    seal = PdfSeal(
+        database,
+        ports.keys,
+        keyring,
+        tenant=tenant,
+        display_name=settings.tenant.display_name,
+        reason="Unchanged since it left the document platform",
+    )
+    printing = Printing(parts, seal, display_name=settings.tenant.display_name, zone=settings.records.time_zone)
     return App(
         settings=settings,
         ports=ports,
@@ -126,12 +152,15 @@ def build(settings: Settings, ports: Ports) -> App:
         progress=progress,
         signing=Signing(parts, components),
         alerts=alerts,
-        search=Search(database, columns, recorder, tenant=tenant),
+        fields=tuple(Definition(**field.model_dump()) for field in settings.records.metadata),
+        search=search,
+        filing=Filing(database, columns, recorder, search, tenant=tenant),
         retention=Retention(database, columns, recorder),
         scrub=Scrub(database, columns, recorder, alerts),
         administration=Administration(database, columns, recorder),
         relay=Relay(database, columns, recorder, ports.audit),
         watch=DirectoryWatch(database, columns, recorder, ports.directory, rules),
+        printing=printing,
         export=Export(database, columns, recorder, documents, tenant=tenant),
         health=Health(database, ports.keys, ports.audit, ports.directory),
     )

@@ -4,96 +4,31 @@ A program signs in through the page's form like a person does and sends the sess
 the session's form token in `X-CSRF-Token`, which `GET /api/v1/session` tells. Errors are problem+json.
 """
 
-from collections.abc import Awaitable, Callable
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from fastapi.responses import Response as FastResponse
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
 
 from tenant_app.domain.access import Right
-from tenant_app.domain.documents import Document, Version
-from tenant_app.errors import AppError, ForgeryRefused
+from tenant_app.errors import AppError
 from tenant_app.factory import App
-from tenant_app.services.caller import Caller
-from tenant_app.services.sessions import same_token
-from tenant_app.web.forms import TOKEN_HEADER, refuse_other_sites
-from tenant_app.web.guard import Access, admit
+from tenant_app.web.api_parts import (
+    WANTS,
+    AnnotationIn,
+    Annotator,
+    Anyone,
+    DocumentOut,
+    SessionOut,
+    VersionOut,
+    Viewer,
+    document_out,
+    version_out,
+)
+from tenant_app.web.api_records import add_records
+from tenant_app.web.guard import Access
 from tenant_app.web.problems import on_app_error
-
-
-class Model(BaseModel):
-    """Base of all answers: camelCase."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
-
-
-class SessionOut(Model):
-    """The session of the caller."""
-
-    name: str
-    rights: list[str]
-    csrf_token: str
-
-
-class VersionOut(Model):
-    """One version."""
-
-    number: int
-    sha256: str
-    size: int
-    media_type: str
-    file_name: str
-    state: str
-    reason: str
-    author: str
-    created_at: datetime
-
-
-class DocumentOut(Model):
-    """One document with its newest version."""
-
-    id: UUID
-    number: str
-    title: str
-    kind: str
-    project: str
-    reference: str
-    latest: VersionOut
-    retain_until: datetime
-    held: bool
-
-
-class AnnotationIn(Model):
-    """A remark to be made."""
-
-    text: str
-    place: str = ""
-
-
-def needs(right: Right | Access) -> Callable[[Request], Awaitable[Caller]]:
-    """Return the dependency that lets in who has `right`, and checks the token of what changes something."""
-
-    async def dependency(request: Request) -> Caller:
-        app: App = request.app.state.cloister
-        caller = await admit(request, app, right)
-        if request.method not in {"GET", "HEAD"}:
-            refuse_other_sites(request, app.settings.hostname)
-            if not same_token(request.headers.get(TOKEN_HEADER, ""), caller.session.csrf):
-                raise ForgeryRefused("The X-CSRF-Token header is missing or is not this session's.")
-        return caller
-
-    return dependency
-
-
-Viewer = Annotated[Caller, Depends(needs(Right.VIEW))]
-Annotator = Annotated[Caller, Depends(needs(Right.ANNOTATE))]
-Anyone = Annotated[Caller, Depends(needs(Access.SIGNED_IN))]
-_WANTS = "x-right"
 
 
 def create_api(app: App) -> FastAPI:
@@ -112,42 +47,43 @@ def create_api(app: App) -> FastAPI:
     async def openapi(_caller: Anyone) -> JSONResponse:
         return JSONResponse(api.openapi())
 
-    @api.get("/session", openapi_extra={_WANTS: Access.SIGNED_IN.value})
+    @api.get("/session", openapi_extra={WANTS: Access.SIGNED_IN.value})
     async def session(caller: Anyone) -> SessionOut:
         """Tell who the caller is and the token for requests that change something."""
         rights = sorted(right.value for right in caller.session.rights)
         return SessionOut(name=caller.session.name, rights=rights, csrf_token=caller.session.csrf)
 
     _add_documents(api, app)
+    add_records(api, app)
     return api
 
 
 def _add_documents(api: FastAPI, app: App) -> None:
-    @api.get("/documents", openapi_extra={_WANTS: Right.VIEW.value})
+    @api.get("/documents", openapi_extra={WANTS: Right.VIEW.value})
     async def documents(caller: Viewer, q: str = "", before: int | None = None) -> list[DocumentOut]:
         """List up to 50 documents, newest first, or those that a search finds."""
         found = await app.search.find(caller, q[:200]) if q else await app.documents.page(caller, before=before)
-        return [_document(each) for each in found]
+        return [document_out(each) for each in found]
 
-    @api.get("/documents/{document}", openapi_extra={_WANTS: Right.VIEW.value})
+    @api.get("/documents/{document}", openapi_extra={WANTS: Right.VIEW.value})
     async def one(caller: Viewer, document: UUID) -> DocumentOut:
         """Tell one document."""
         found, _ = await app.documents.open(caller, document)
-        return _document(found)
+        return document_out(found)
 
-    @api.get("/documents/{document}/versions", openapi_extra={_WANTS: Right.VIEW.value})
+    @api.get("/documents/{document}/versions", openapi_extra={WANTS: Right.VIEW.value})
     async def versions(caller: Viewer, document: UUID) -> list[VersionOut]:
         """List a document's versions, newest first."""
         _, found = await app.documents.open(caller, document)
-        return [_version(each) for each in found]
+        return [version_out(each) for each in found]
 
-    @api.get("/documents/{document}/versions/{number}/content", openapi_extra={_WANTS: Right.VIEW.value})
+    @api.get("/documents/{document}/versions/{number}/content", openapi_extra={WANTS: Right.VIEW.value})
     async def content(caller: Viewer, document: UUID, number: int) -> FastResponse:
         """Answer a version's original bytes."""
         version, body = await app.documents.read(caller, document, number, download=True)
         return FastResponse(body, media_type=version.media_type, headers={"Content-Disposition": "attachment"})
 
-    @api.get("/documents/{document}/trail", openapi_extra={_WANTS: Right.VIEW.value})
+    @api.get("/documents/{document}/trail", openapi_extra={WANTS: Right.VIEW.value})
     async def trail(caller: Viewer, document: UUID) -> list[dict[str, Any]]:
         """Tell everything that happened to a document, newest first."""
         return [
@@ -158,36 +94,8 @@ def _add_documents(api: FastAPI, app: App) -> None:
     @api.post(
         "/documents/{document}/versions/{number}/annotations",
         status_code=201,
-        openapi_extra={_WANTS: Right.ANNOTATE.value},
+        openapi_extra={WANTS: Right.ANNOTATE.value},
     )
     async def annotate(caller: Annotator, document: UUID, number: int, remark: AnnotationIn) -> dict[str, UUID]:
         """Make a remark on a version."""
         return {"id": await app.annotations.add(caller, document, number, remark.text, remark.place)}
-
-
-def _version(version: Version) -> VersionOut:
-    return VersionOut(
-        number=version.number,
-        sha256=version.sha256,
-        size=version.size,
-        media_type=version.media_type,
-        file_name=version.file_name,
-        state=version.state.value,
-        reason=version.reason,
-        author=version.author_name,
-        created_at=version.created_at,
-    )
-
-
-def _document(document: Document) -> DocumentOut:
-    return DocumentOut(
-        id=document.id,
-        number=document.label,
-        title=document.metadata.title,
-        kind=document.metadata.kind.value,
-        project=document.metadata.project,
-        reference=document.metadata.reference,
-        latest=_version(document.latest),
-        retain_until=document.retain_until,
-        held=document.held,
-    )

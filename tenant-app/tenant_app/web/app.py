@@ -17,7 +17,7 @@ from starlette.types import Scope
 
 from tenant_app.errors import AppError
 from tenant_app.factory import App
-from tenant_app.web import pages_admin, pages_copies, pages_documents, pages_session, pages_workflow
+from tenant_app.web import pages_admin, pages_copies, pages_documents, pages_filing, pages_session, pages_workflow
 from tenant_app.web.api import create_api
 from tenant_app.web.guard import as_route
 from tenant_app.web.headers import StrictHeaders
@@ -33,6 +33,7 @@ PAGES = [
     *pages_workflow.PAGES,
     *pages_documents.PAGES,
     *pages_copies.PAGES,
+    *pages_filing.PAGES,
     *pages_admin.PAGES,
 ]
 

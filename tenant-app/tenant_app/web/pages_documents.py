@@ -6,10 +6,13 @@ from uuid import UUID
 from starlette.responses import RedirectResponse, Response
 
 from tenant_app.domain.access import Right
-from tenant_app.domain.documents import Kind, checked_metadata
+from tenant_app.domain.documents import Kind, Metadata, checked_metadata
+from tenant_app.domain.fields import PREFIX, checked_fields
+from tenant_app.domain.folders import checked_folder, crumbs
 from tenant_app.domain.media import ACCEPTED, BY_NAME
 from tenant_app.errors import Conflict, InvalidInput, NotFound
 from tenant_app.services.documents import PAGE
+from tenant_app.services.search import LIMIT
 from tenant_app.web.guard import Page
 from tenant_app.web.render import render
 from tenant_app.web.visit import Visit
@@ -24,14 +27,29 @@ _PDF_CSP = "script-src 'none'; frame-ancestors 'self'"
 
 async def list_page(visit: Visit) -> Response:
     """Show documents, newest first, or those that a search finds."""
-    query = visit.request.query_params.get("q", "").strip()[:200]
+    asked = visit.request.query_params
+    query, folder = asked.get("q", "").strip()[:200], checked_folder(asked.get("folder", ""))
+    before = int(asked["before"]) if asked.get("before", "").isdecimal() else None
     if query:
-        found = await visit.app.search.find(visit.caller, query)
-        return render(visit, "documents.html", documents=found, more=None, first=False, query=query)
-    before = visit.request.query_params.get("before", "")
-    found = await visit.app.documents.page(visit.caller, before=int(before) if before.isdigit() else None)
-    more = found[-1].number if len(found) == PAGE else None
-    return render(visit, "documents.html", documents=found, more=more, first=not before, query="")
+        found, more = await visit.app.search.find(visit.caller, query), None
+    elif folder:
+        found = await visit.app.search.in_folder(visit.caller, folder, before=before)
+        more = found[-1].number if len(found) == LIMIT else None
+    else:
+        found = await visit.app.documents.page(visit.caller, before=before)
+        more = found[-1].number if len(found) == PAGE else None
+        await visit.app.search.refresh()
+    return render(
+        visit,
+        "documents.html",
+        documents=found,
+        more=more,
+        first=before is None,
+        query=query,
+        folder=folder,
+        crumbs=crumbs(folder),
+        below=[] if query else visit.app.search.tree.below(folder),
+    )
 
 
 async def upload_page(visit: Visit) -> Response:
@@ -42,13 +60,8 @@ async def upload_page(visit: Visit) -> Response:
 async def upload(visit: Visit) -> Response:
     """Store a new document and go to it."""
     try:
-        metadata = checked_metadata(
-            title=visit.text("title"),
-            kind=visit.text("kind"),
-            project=visit.text("project"),
-            reference=visit.text("reference"),
-        )
-        document = await visit.app.documents.create(visit.caller, metadata, await visit.upload("file"))
+        metadata, folder = given_metadata(visit), checked_folder(visit.text("folder"))
+        document = await visit.app.documents.create(visit.caller, metadata, await visit.upload("file"), folder=folder)
     except InvalidInput as error:
         return _upload_form(visit, error=error)
     return RedirectResponse(f"/documents/{document.id}", _SEE_OTHER)
@@ -116,6 +129,8 @@ async def _document_page(visit: Visit, *, error: InvalidInput | Conflict | None 
         document=document,
         versions=versions,
         standing=standing,
+        crumbs=crumbs(document.folder),
+        fields=visit.app.fields,
         remarks=await visit.app.annotations.of(visit.caller, document.id),
         error=error,
         accept=",".join(sorted(ACCEPTED)),
@@ -131,6 +146,20 @@ def _preview(media_type: str) -> str:
     return "image" if media_type.startswith("image/") else "frame"
 
 
+def given_metadata(visit: Visit) -> Metadata:
+    """Return the description that a form holds. Raises InvalidInput naming the field."""
+    kind = visit.text("kind")
+    return checked_metadata(
+        title=visit.text("title"),
+        kind=kind,
+        project=visit.text("project"),
+        reference=visit.text("reference"),
+        fields=checked_fields(
+            visit.app.fields, kind, {each.name: visit.text(PREFIX + each.name) for each in visit.app.fields}
+        ),
+    )
+
+
 def _upload_form(visit: Visit, *, error: InvalidInput | None = None) -> Response:
     return render(
         visit,
@@ -140,7 +169,11 @@ def _upload_form(visit: Visit, *, error: InvalidInput | None = None) -> Response
         kinds=[kind.value for kind in Kind],
         accept=",".join(sorted(ACCEPTED)),
         max_bytes=visit.app.documents.max_bytes,
-        given={name: visit.text(name) for name in ("title", "kind", "project", "reference")},
+        fields=visit.app.fields,
+        folders=visit.app.search.tree.paths(),
+        given={name: visit.text(name) for name in ("title", "kind", "project", "reference")}
+        | {"folder": visit.text("folder") or visit.request.query_params.get("folder", "")}
+        | {PREFIX + each.name: visit.text(PREFIX + each.name) for each in visit.app.fields},
     )
 
 
