@@ -19,6 +19,7 @@ from tenant_app.services.columns import Columns
 from tenant_app.services.components import Components
 from tenant_app.services.directory_watch import DirectoryWatch
 from tenant_app.services.documents import Documents
+from tenant_app.services.evidence import Evidence
 from tenant_app.services.export import Export
 from tenant_app.services.filing import Filing
 from tenant_app.services.health import Health
@@ -74,6 +75,7 @@ class App:
     relay: Relay
     watch: DirectoryWatch
     printing: Printing
+    evidence: Evidence
     export: Export
     health: Health
 
@@ -161,6 +163,7 @@ def build(settings: Settings, ports: Ports) -> App:
         relay=Relay(database, columns, recorder, ports.audit),
         watch=DirectoryWatch(database, columns, recorder, ports.directory, rules),
         printing=printing,
+        evidence=Evidence(parts, printing, ports.audit),
         export=Export(database, columns, recorder, documents, tenant=tenant),
         health=Health(database, ports.keys, ports.audit, ports.directory),
     )

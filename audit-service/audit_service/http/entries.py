@@ -52,7 +52,7 @@ async def list_entries(request: Request) -> Response:
     else:
         indices = list(range(begin, min(begin + limit, size)))
     stored = await state.reading.entries(log.number, indices)
-    rows = [_row(each, await _revealed(state, log, each)) for each in stored]
+    rows = [_row(each, await revealed(state, log, each)) for each in stored]
     following = indices[-1] + 1 if len(indices) == limit and indices[-1] + 1 < size else None
     return JSONResponse({"size": size, "entries": rows, "next": following})
 
@@ -67,7 +67,8 @@ def _check_times(filters: dict[str, str]) -> None:
             raise ApiError(400, f"{key}: a time zone is needed")
 
 
-async def _revealed(state: State, log: LogRecord, stored: Stored) -> dict[str, Any]:
+async def revealed(state: State, log: LogRecord, stored: Stored) -> dict[str, Any]:
+    """Return an entry's values by field, each with its salt, or with who erased it."""
     values = await state.reading.values(log.number, stored.index, stored.index + 1)
     if not values:
         return {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from asn1crypto import core as asn1_core
+from asn1crypto import core as asn1_core  # type: ignore[import-untyped]  # ships no types
 from asn1crypto import keys as asn1_keys
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
@@ -181,7 +181,7 @@ def _name(common: str, tenant: str) -> x509.Name:
 
 
 def _sealed(pdf: bytes, key: SealKey, reason: str) -> bytes:
-    known = SimpleCertificateStore()
+    known = SimpleCertificateStore()  # type: ignore[no-untyped-call]  # its constructor is not annotated
     known.register(asn1_x509.Certificate.load(key.issuer))
     signer = signers.SimpleSigner(
         signing_cert=asn1_x509.Certificate.load(key.certificate),

@@ -1,16 +1,19 @@
 """Copies that leave the system, and the request to delete: the trail as JSON and PDF (11.10(b), 11.10(c))."""
 
 from urllib.parse import quote
+from uuid import UUID
 
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from tenant_app.domain.access import Right
+from tenant_app.errors import NotFound
 from tenant_app.web.guard import Access, Page
 from tenant_app.web.pages_documents import document_id
 from tenant_app.web.visit import Visit
 
 _SEE_OTHER = 303
 _PDF = "application/pdf"
+_ZIP = "application/zip"
 
 
 async def trail_json(visit: Visit) -> Response:
@@ -39,10 +42,31 @@ async def seal_certificate(visit: Visit) -> Response:
     )
 
 
+async def signature_evidence(visit: Visit) -> Response:
+    """Answer everything that proves one signature alone."""
+    signature = _uuid(visit, "signature")
+    name, content = await visit.app.evidence.of_signature(visit.caller, document_id(visit), signature)
+    return Response(content, media_type=_ZIP, headers=_save(name))
+
+
+async def entry_proof(visit: Visit) -> Response:
+    """Answer what proves one entry of the trail offline."""
+    seq = visit.request.path_params["seq"]
+    name, content = await visit.app.evidence.of_entry(visit.caller, document_id(visit), seq)
+    return Response(content, media_type=_ZIP, headers=_save(name))
+
+
 async def delete(visit: Visit) -> Response:
     """Destroy a document that nothing keeps any more; everything else is refused and recorded."""
     await visit.app.retention.delete(visit.caller, document_id(visit), visit.text("reason"))
     return RedirectResponse(f"/documents/{document_id(visit)}", _SEE_OTHER)
+
+
+def _uuid(visit: Visit, name: str) -> UUID:
+    try:
+        return UUID(visit.request.path_params[name])
+    except ValueError as error:
+        raise NotFound("There is no such signature.") from error
 
 
 def _save(name: str) -> dict[str, str]:
@@ -58,6 +82,13 @@ PAGES = [
         needs=Right.VIEW,
         handler=rendition,
     ),
+    Page(
+        method="GET",
+        path="/documents/{document}/signatures/{signature}/evidence.zip",
+        needs=Right.VIEW,
+        handler=signature_evidence,
+    ),
+    Page(method="GET", path="/documents/{document}/trail/{seq:int}/proof.zip", needs=Right.VIEW, handler=entry_proof),
     Page(method="GET", path="/pdf-seal-issuer.cer", needs=Access.SIGNED_IN, handler=seal_certificate),
     # Open to every role, so that the refusal is told and recorded for every role (AT-06).
     Page(method="POST", path="/documents/{document}/delete", needs=Access.SIGNED_IN, handler=delete),
