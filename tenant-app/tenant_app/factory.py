@@ -164,7 +164,7 @@ def build(settings: Settings, ports: Ports) -> App:
         watch=DirectoryWatch(database, columns, recorder, ports.directory, rules),
         printing=printing,
         evidence=Evidence(parts, printing, ports.audit),
-        export=Export(database, columns, recorder, documents, tenant=tenant),
+        export=Export(database, columns, recorder, documents, printing, keyring, tenant=tenant),
         health=Health(database, ports.keys, ports.audit, ports.directory),
     )
 

@@ -33,7 +33,7 @@ def sign(page, uid, step, *, name=True, reason="", shot=None):
 
 
 def test_a_document_walks_from_upload_to_published_as_four_people(address, tmp_path):
-    out = shots()
+    out = shots(keep=True)
     path = tmp_path / "validation report.pdf"
     path.write_bytes(sample_pdf("Validation report VR-12", ["Recovery 98.7 %", "Conclusion: fit for purpose"]))
     with chromium() as browser:

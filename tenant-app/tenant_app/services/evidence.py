@@ -141,7 +141,7 @@ def _signature_zip(pack: _Pack, keys: dict[int, bytes], verifier: bytes) -> byte
         f"content/{pack.version.file_name}": pack.content,
         "check.py": files("tenant_app").joinpath("evidence_check.py").read_bytes(),
     }
-    members |= {f"signing-key-v{version}.pem": _pem(raw) for version, raw in keys.items()}
+    members |= {f"signing-key-v{version}.pem": public_pem(raw) for version, raw in keys.items()}
     earlier = pack.history.signatures[: pack.history.signatures.index(signature)]
     members |= {f"before/{place:04d}.json": _json(each.envelope) for place, each in enumerate(earlier)}
     readme = _SIGNATURE_README
@@ -169,7 +169,8 @@ def _json(value: object) -> bytes:
     return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()
 
 
-def _pem(raw: bytes) -> bytes:
+def public_pem(raw: bytes) -> bytes:
+    """Return a raw Ed25519 public key as PEM."""
     return Ed25519PublicKey.from_public_bytes(raw).public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )

@@ -27,6 +27,7 @@ from pyhanko_certvalidator.registry import SimpleCertificateStore
 from tenant_app.adapters.ports import Keys
 from tenant_app.domain.ids import uuid7
 from tenant_app.domain.sealing import context
+from tenant_app.errors import VaultRefused
 from tenant_app.services.keyring import Keyring
 from tenant_app.storage import seals
 from tenant_app.storage.database import Database
@@ -102,16 +103,16 @@ class PdfSeal:
         leaf_name = _name(f"{self._name} rendition seal", self._tenant)
         issuer = await self._issued(issuer_name, issuer_name, public, now, authority=True)
         leaf = await self._issued(leaf_name, issuer_name, private.public_key(), now, authority=False)
-        row = {
-            "id": made,
-            "wrapped": await self._keys.wrap(raw, self._bound(made)),
-            "certificate": leaf,
-            "issuer": issuer,
-            "expires_at": now + LIFE,
-        }
+        found = SealKey(private=raw, certificate=leaf, issuer=issuer, expires_at=now + LIFE)
+        try:
+            wrapped = await self._keys.wrap(raw, self._bound(made))
+        except VaultRefused:
+            # The export job may sign and may not wrap: its key lives as long as its process.
+            return found
+        row = {"id": made, "wrapped": wrapped, "certificate": leaf, "issuer": issuer, "expires_at": found.expires_at}
         async with self._database.transaction() as conn:
             await seals.keep(conn, row)
-        return SealKey(private=raw, certificate=leaf, issuer=issuer, expires_at=now + LIFE)
+        return found
 
     async def _issued(
         self,

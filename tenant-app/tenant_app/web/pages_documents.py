@@ -13,12 +13,14 @@ from tenant_app.domain.media import ACCEPTED, BY_NAME
 from tenant_app.errors import Conflict, InvalidInput, NotFound
 from tenant_app.services.documents import PAGE
 from tenant_app.services.search import LIMIT
+from tenant_app.web import trail_filter
 from tenant_app.web.guard import Page
 from tenant_app.web.render import render
 from tenant_app.web.visit import Visit
 
 _SEE_OTHER = 303
-_READS = {"app:document:read", "app:document:export", "app:document:list", "app:trail:view"}
+# Entries that a trail page shows at once; the copies always have all of them.
+SHOWN = 300
 # What is uploaded never runs: no script, no fetch, and for all but PDF a sandbox. The browser's PDF viewer, which has its own
 # sandbox, shows nothing under the stricter policy.
 _CONTENT_CSP = "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'"
@@ -113,10 +115,20 @@ async def trail_page(visit: Visit) -> Response:
     document = document_id(visit)
     entries = await visit.app.documents.trail(visit.caller, document)
     found, _ = await visit.app.documents.open(visit.caller, document)
-    show = visit.request.query_params.get("show", "")
-    if show in {"changes", "reads"}:
-        entries = [entry for entry in entries if (entry.link.action in _READS) == (show == "reads")]
-    return render(visit, "trail.html", document=found, entries=entries, show=show)
+    asked = trail_filter.read(visit.request.query_params)
+    fitting = [entry for entry in entries if asked.fits(entry)]
+    return render(
+        visit,
+        "trail.html",
+        document=found,
+        total=len(entries),
+        fitting=len(fitting),
+        entries=fitting if asked.everything else fitting[:SHOWN],
+        asked=asked,
+        people=sorted({entry.body["actor"]["name"] for entry in entries}, key=str.casefold),
+        actions=sorted({entry.link.action for entry in entries}),
+        crumbs=crumbs(found.folder),
+    )
 
 
 async def _document_page(visit: Visit, *, error: InvalidInput | Conflict | None = None) -> Response:
@@ -134,12 +146,13 @@ async def _document_page(visit: Visit, *, error: InvalidInput | Conflict | None 
         remarks=await visit.app.annotations.of(visit.caller, document.id),
         error=error,
         accept=",".join(sorted(ACCEPTED)),
-        preview=_preview(document.latest.media_type),
+        preview=preview_of(document.latest.media_type),
         reason=visit.text("reason"),
     )
 
 
-def _preview(media_type: str) -> str:
+def preview_of(media_type: str) -> str:
+    """Return how a type is shown in a page: as an image, in a frame, or (empty) not at all."""
     known = BY_NAME.get(media_type)
     if known is None or not known.inline:
         return ""
