@@ -57,7 +57,9 @@ async def rendered(site: Site, document: str, uid: str = "rita", number: int = 1
     return answer.content
 
 
-async def test_at28_at58_the_rendition_shows_every_signature_with_name_time_zone_and_meaning(vienna: Site, audit):
+async def test_at05_at28_at35_at58_the_rendition_shows_every_signature_with_name_time_zone_and_meaning(
+    vienna: Site, audit
+):
     document = await approved(vienna)
     pdf = await rendered(vienna, document)
     text = text_of(pdf)

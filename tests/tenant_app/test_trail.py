@@ -1,9 +1,12 @@
 """The trail: complete, chained, delivered exactly once, never in the way of reading (11.10(e))."""
 
 import asyncio
+import json
 
 import pytest
 
+from tenant_app import factory
+from tenant_app.adapters.directory import LdapDirectory
 from tenant_app.domain.actions import Action
 from tenant_app.services import health
 from tenant_app.storage import outbox
@@ -78,6 +81,24 @@ async def test_at15_a_change_whose_entry_cannot_be_written_does_not_happen(site:
     assert (await alice.upload()).status_code == 500
     monkeypatch.undo()
     assert "row-title" not in (await alice.get("/documents")).text
+
+
+async def test_at55_no_setting_turns_the_trail_off(fresh, keys, audit, config):
+    """Whatever a configuration says, there is no field for it, and acts go on being recorded."""
+    off = {"enabled": False, "off": True, "maxLagSeconds": 0}
+    asked = {**json.loads(fresh.model_dump_json(by_alias=True)), "trail": off, "auditTrail": "off"}
+    asked["audit"] = {**asked["audit"], **off}
+    settings = type(fresh).model_validate(asked)
+    app = factory.build(settings, factory.Ports(keys=keys, directory=LdapDirectory(settings.ldap), audit=audit))
+    await app.database.open()
+    site = Site(app)
+    alice = await site.as_("alice")
+    await app.relay.deliver_all()
+    await alice.uploaded()
+    await app.relay.deliver_all()
+    assert {"app:session:login", "app:document:create"} <= set(audit.actions())
+    await site.close()
+    await app.close()
 
 
 async def test_a_refused_read_is_not_answered_when_it_cannot_be_recorded(site: Site, monkeypatch):

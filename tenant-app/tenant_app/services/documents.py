@@ -44,6 +44,7 @@ class _Prepared:
     ref: ObjectRef
     changes: tuple[Change, ...]
     words: str
+    pages: int
 
 
 class Documents:
@@ -182,6 +183,25 @@ class Documents:
         await self._recorder.alone(read_entry(action, caller, version, part="content"))
         return version, content
 
+    async def picture(self, caller: Caller, document: UUID, number: int, page: int) -> bytes:
+        """Return one page of a PDF version as a PNG; each page that is looked at is an entry. Raises NotFound and as `read`."""
+        caller.require(Right.VIEW)
+        version, content = await self.fetch(document, number, actor=caller.actor, request=caller.request)
+        if version.media_type != media.PDF:
+            raise NotFound("Only PDFs are drawn page by page.")
+        picture = await self._inspection.picture(content, page)
+        await self._recorder.alone(read_entry(Action.DOCUMENT_READ, caller, version, part=f"page {page}"))
+        return picture
+
+    async def pages(self, version: Version) -> int:
+        """Return how many pages a version has, 0 when it is no PDF or was stored before pages were counted."""
+        async with self._database.transaction() as conn:
+            sealed = await records.text_of(conn, version.document, version.number)
+        if sealed is None:
+            return 0
+        found = self._columns.open(sealed, "version_texts", str(version.document), str(version.number))
+        return int(found.get("pages", 0))
+
     async def fetch(
         self, document: UUID, number: int, *, actor: Actor = SYSTEM, request: str = ""
     ) -> tuple[Version, bytes]:
@@ -221,9 +241,10 @@ class Documents:
 
     async def _insert(self, conn: Conn, prepared: _Prepared) -> None:
         await records.insert_version(conn, prepared.row, prepared.content)
-        if prepared.words:
+        if prepared.words or prepared.pages:
             document, number = prepared.row["document"], prepared.row["number"]
-            sealed = self._columns.seal({"words": prepared.words}, "version_texts", str(document), str(number))
+            read = {"words": prepared.words, "pages": prepared.pages}
+            sealed = self._columns.seal(read, "version_texts", str(document), str(number))
             await records.insert_text(conn, document, number, sealed)
 
     async def _prepare(
@@ -233,7 +254,7 @@ class Documents:
             raise TooLarge(f"The file is over the limit of {self.max_bytes // (1024 * 1024)} MiB.", field="file")
         name = media.safe_file_name(upload.file_name)
         found = media.recognise(name, upload.content)
-        await self._inspection.check(found.name, upload.content, kind)
+        pages = await self._inspection.check(found.name, upload.content, kind)
         digest = sha256_hex(upload.content)
         bound, key = self._rows.bound(document, number, digest), new_key()
         wrapped = await self._keys.wrap(key, bound)
@@ -261,4 +282,4 @@ class Documents:
         )
         ref = ObjectRef(type="Document", id=str(document), version=str(number), sha256=digest)
         words = await self._inspection.words(found.name, upload.content)
-        return _Prepared(row=row, content=sealed, ref=ref, changes=changes, words=words)
+        return _Prepared(row=row, content=sealed, ref=ref, changes=changes, words=words, pages=pages)

@@ -1,6 +1,7 @@
 """Opening what people upload, apart from the app and under hard limits: a hostile file ends a child process, not the app.
 
-Files go in by a pipe and nothing of them touches a disk. `prlimit` bounds memory and processor time, the clock bounds the rest.
+Files go in by a pipe and nothing of them touches a disk. `prlimit` bounds memory and processor time and lets no file be written;
+the clock bounds the rest.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tenant_app.domain.media import PDF
-from tenant_app.errors import DependencyAway, InvalidInput
+from tenant_app.errors import DependencyAway, InvalidInput, NotFound
 from tenant_app.services.words import words_of
 from tenant_app.settings import UploadsSection
 
@@ -23,6 +24,11 @@ PAGES = 1000
 # What a text may be at most, and how many of its different words are searched in.
 MAX_TEXT = 4 * 1024 * 1024
 MAX_WORDS = 20_000
+# A page is drawn with its longer side of this many pixels, and its picture may have so many bytes.
+PICTURE = 1400
+MAX_PICTURE = 32 * 1024 * 1024
+# The clock gives a child this many times its processor seconds: a busy machine is no reason to refuse a file.
+_PATIENCE = 3
 _AT_ONCE = 2
 _CHUNK = 64 * 1024
 
@@ -42,18 +48,19 @@ class Inspection:
         self._section = section
         self._turn = asyncio.Semaphore(_AT_ONCE)
 
-    async def check(self, media_type: str, content: bytes, kind: str) -> None:
-        """Return when an upload of this kind of document may be stored.
+    async def check(self, media_type: str, content: bytes, kind: str) -> int:
+        """Return an upload's number of pages (0: no PDF) when it may be stored as this kind of document.
 
         Raises InvalidInput saying what is wrong with the file, and DependencyAway when the PDF/A judge does not answer.
         """
         if media_type != PDF:
-            return
+            return 0
         found = await self._inspect(content)
         if found["problem"] is not None:
             raise InvalidInput(f"The file {found['problem']}, although its name ends in .pdf.", field="file")
         if kind in self._section.pdfa_for or "*" in self._section.pdfa_for:
             await self._check_pdfa(content, found, kind)
+        return int(found["pages"])
 
     async def words(self, media_type: str, content: bytes) -> str:
         """Return the different words of a PDF or a text, in one string; empty when there are none or they cannot be read."""
@@ -66,8 +73,20 @@ class Inspection:
         different = await asyncio.to_thread(lambda: dict.fromkeys(words_of(text)))
         return " ".join(list(different)[:MAX_WORDS])
 
+    async def picture(self, content: bytes, page: int) -> bytes:
+        """Return one page of a PDF as a PNG, drawn apart from the app. Raises NotFound when there is no such page."""
+        program = shutil.which("pdftoppm")
+        if program is None:
+            raise NotFound("PDFs are not drawn here. Open the file itself.")
+        number = str(page)
+        command = [program, "-png", "-f", number, "-l", number, "-scale-to", str(PICTURE), "-"]
+        ended = await self._run(command, content, most=MAX_PICTURE)
+        if ended.code != 0 or not ended.output.startswith(b"\x89PNG"):
+            raise NotFound("There is no such page, or it cannot be drawn. Open the file itself.")
+        return ended.output
+
     async def _inspect(self, content: bytes) -> dict[str, Any]:
-        ended = await self._run([sys.executable, "-m", "tenant_app.inspector"], content)
+        ended = await self._run([sys.executable, "-B", "-m", "tenant_app.inspector"], content)
         if ended.code == 0:
             found: dict[str, Any] = json.loads(ended.output)
             return found
@@ -105,10 +124,14 @@ class Inspection:
         # What was read before a limit was met is worth finding too.
         return ended.output.decode("utf-8", errors="ignore")
 
-    async def _run(self, command: list[str], content: bytes, *, seconds: float = 0, limited: bool = True) -> Ended:
+    async def _run(
+        self, command: list[str], content: bytes, *, seconds: float = 0, limited: bool = True, most: int = MAX_TEXT
+    ) -> Ended:
         seconds = seconds or SECONDS
         # A validator such as veraPDF brings a virtual machine that reserves address space: only its time is bounded here.
-        bounds = ["prlimit", f"--as={MEMORY}", f"--cpu={int(seconds)}", "--core=0", "--"] if limited else []
+        bounds = (
+            ["prlimit", f"--as={MEMORY}", f"--cpu={int(seconds)}", "--core=0", "--fsize=0", "--"] if limited else []
+        )
         async with self._turn:
             try:
                 child = await asyncio.create_subprocess_exec(
@@ -121,8 +144,8 @@ class Inspection:
             except OSError as error:
                 raise DependencyAway("A program that checks files cannot be started. Nothing was stored.") from error
             try:
-                async with asyncio.timeout(seconds):
-                    _, output = await asyncio.gather(_feed(child, content), _drain(child))
+                async with asyncio.timeout(seconds * _PATIENCE):
+                    _, output = await asyncio.gather(_feed(child, content), _drain(child, most))
                     return Ended(code=await child.wait(), output=output)
             except TimeoutError:
                 return Ended(code=None, output=b"")
@@ -145,10 +168,10 @@ async def _feed(child: asyncio.subprocess.Process, content: bytes) -> None:
         return
 
 
-async def _drain(child: asyncio.subprocess.Process) -> bytes:
+async def _drain(child: asyncio.subprocess.Process, most: int) -> bytes:
     output = bytearray()
     while child.stdout is not None and (chunk := await child.stdout.read(_CHUNK)):
         # Read to the end, so that the child does not block, and keep no more than is used.
-        if len(output) < MAX_TEXT:
+        if len(output) < most:
             output += chunk
-    return bytes(output[:MAX_TEXT])
+    return bytes(output[:most])

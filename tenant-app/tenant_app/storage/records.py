@@ -69,6 +69,15 @@ async def insert_text(conn: Conn, document: UUID, number: int, sealed: bytes) ->
     )
 
 
+async def text_of(conn: Conn, document: UUID, number: int) -> bytes | None:
+    """Return the sealed words and number of pages of a version's content."""
+    cursor = await conn.execute(
+        "SELECT sealed FROM version_texts WHERE document = %s AND version = %s", (document, number)
+    )
+    row = await cursor.fetchone()
+    return bytes(row["sealed"]) if row else None
+
+
 async def describe(conn: Conn, document: UUID, sealed: bytes) -> None:
     """Store a document's new description; the trail keeps the old one."""
     await conn.execute("UPDATE documents SET sealed = %s, changed_at = now() WHERE id = %s", (sealed, document))

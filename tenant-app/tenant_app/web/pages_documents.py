@@ -110,6 +110,13 @@ async def content(visit: Visit) -> Response:
     return Response(body, media_type=media_type, headers=headers)
 
 
+async def picture(visit: Visit) -> Response:
+    """Answer a page of a PDF as a picture: seen on every screen, and nothing of the file reaches the browser."""
+    number, page = visit.request.path_params["number"], visit.request.path_params["page"]
+    body = await visit.app.documents.picture(visit.caller, document_id(visit), number, page)
+    return Response(body, media_type="image/png", headers={"Cache-Control": "no-store"})
+
+
 async def trail_page(visit: Visit) -> Response:
     """Show everything that happened to a document, old and new side by side."""
     document = document_id(visit)
@@ -143,6 +150,7 @@ async def _document_page(visit: Visit, *, error: InvalidInput | Conflict | None 
         standing=standing,
         crumbs=crumbs(document.folder),
         fields=visit.app.fields,
+        pages=await visit.app.documents.pages(document.latest),
         remarks=await visit.app.annotations.of(visit.caller, document.id),
         error=error,
         accept=",".join(sorted(ACCEPTED)),
@@ -205,5 +213,11 @@ PAGES = [
     Page(method="GET", path="/documents/{document}", needs=Right.VIEW, handler=document_page),
     Page(method="POST", path="/documents/{document}/versions", needs=Right.AUTHOR, handler=add_version),
     Page(method="GET", path="/documents/{document}/versions/{number:int}/content", needs=Right.VIEW, handler=content),
+    Page(
+        method="GET",
+        path="/documents/{document}/versions/{number:int}/pages/{page:int}.png",
+        needs=Right.VIEW,
+        handler=picture,
+    ),
     Page(method="GET", path="/documents/{document}/trail", needs=Right.VIEW, handler=trail_page),
 ]

@@ -79,6 +79,7 @@ async def _dialog(visit: Visit, *, error: AppError | None = None) -> Response:
         status=error.status if error else 200,
         document=found,
         challenge=challenge,
+        pages=await visit.app.documents.pages(challenge.version),
         preview=preview_of(challenge.version.media_type),
         error=error,
         reviewers=[person for person in reviewers if person.sub != visit.caller.session.sub],

@@ -55,6 +55,7 @@ PATH_WORDS = MappingProxyType(
         "/state": "State",
         "/folder": "Folder",
         "/hold": "Legal hold",
+        "/id": "Id",
         "/annotation": "Remark",
         "/place": "Where",
         "/resolved": "Settled",
