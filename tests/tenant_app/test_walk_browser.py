@@ -99,7 +99,7 @@ def test_a_document_walks_from_upload_to_published_as_four_people(address, tmp_p
         sign_in(ana, "ana")
         ana.goto(document)
         ana.get_by_role("link", name="open the audit trail").click()
-        ana.screenshot(path=out / "26-trail-dark.png", full_page=True)
+        ana.screenshot(path=out / "26-trail-dark.png")
         ana.goto(document)
         sign(ana, "ana", "Approve", shot=out / "23-approve-dark.png")
         pia = new_page(browser, address)

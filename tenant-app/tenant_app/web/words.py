@@ -93,7 +93,16 @@ STATE_WORDS = MappingProxyType(
     }
 )
 
-PART_WORDS = MappingProxyType({"description": "its page", "content": "its content", "trail": "its trail"})
+PART_WORDS = MappingProxyType(
+    {
+        "description": "its page",
+        "content": "its content",
+        "trail": "its trail",
+        "rendition": "as a signed copy",
+        "evidence": "a signature’s evidence",
+        "proof": "an entry’s proof",
+    }
+)
 
 MEANING_WORDS = MappingProxyType(
     {
