@@ -99,8 +99,8 @@ PART_WORDS = MappingProxyType(
         "content": "its content",
         "trail": "its trail",
         "rendition": "as a signed copy",
-        "evidence": "a signature’s evidence",
-        "proof": "an entry’s proof",
+        "evidence": "the evidence of a signature",
+        "proof": "the proof of an entry",
     }
 )
 
