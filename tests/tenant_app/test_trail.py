@@ -143,3 +143,21 @@ async def test_probes_say_what_is_away(site: Site, audit, keys, monkeypatch):
     keys.away = True
     assert (await browser.get("/readyz")).status_code == 503
     assert "cloister_app_requests_total" in (await browser.get("/metrics")).text
+
+
+async def test_a_filter_hides_entries_on_the_page_and_copies_stay_whole(site: Site):
+    alice, rita = await site.as_("alice"), await site.as_("rita")
+    document = await alice.uploaded(title="Filtered one")
+    await alice.add_version(document, b"two\n", expected=1, reason="Corrected a figure")
+    await rita.content(document)
+
+    async def shown(query: str) -> int:
+        return (await rita.get(f"/documents/{document}/trail?{query}")).text.count('class="entry ')
+
+    assert await shown("show=changes") == 2
+    assert await shown("show=changes&who=Rita+Reader") == 0
+    assert await shown("words=corrected+a") == 1
+    assert await shown("until=2001-01-01") == 0
+    assert await shown("since=not-a-day&action=app:document:create") == 1
+    copy = (await rita.get(f"/documents/{document}/trail.json?show=changes")).json()
+    assert {"app:document:read", "app:trail:view"} <= {entry["entry"]["action"] for entry in copy["entries"]}
