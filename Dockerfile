@@ -60,7 +60,7 @@ ENTRYPOINT ["python", "-m", "audit_service"]
 # ---- the tenant's app ------------------------------------------------------------------------------------------------
 FROM base AS app
 RUN apt-get update \
- && apt-get install -y --no-install-recommends libldap-2.5-0 libsasl2-2 \
+ && apt-get install -y --no-install-recommends libldap-2.5-0 libsasl2-2 poppler-utils fonts-dejavu-core \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=app-env /opt/cloister /opt/cloister
 COPY audit-service/audit_contract /opt/cloister/src/audit_contract

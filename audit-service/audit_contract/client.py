@@ -173,6 +173,14 @@ class AuditClient:
         query = {"index": index} if size is None else {"index": index, "size": size}
         return (await self._call("GET", f"/v1/logs/{log}/proof", params=query)).content
 
+    async def evidence(self, log: str, index: int) -> dict[str, Any]:
+        """Return an entry's `leaf` (base64), `proof` (a `.tlog-proof`), `values`, and the log's `origin` and `keys`.
+
+        A source may ask after entries that it wrote itself. Raises AuditRefused for others, and for one not yet signed.
+        """
+        answer: dict[str, Any] = (await self._call("GET", f"/v1/logs/{log}/evidence", params={"index": index})).json()
+        return answer
+
     async def entries(self, log: str, **query: str | int) -> list[dict[str, Any]]:
         """Return entries with their index; `query` is any of from, limit, actor, object, action (`from_` for from)."""
         params = {key.rstrip("_"): value for key, value in query.items()}

@@ -9,6 +9,7 @@ from tenant_app.adapters.oidc import OidcProvider
 from tenant_app.adapters.ports import AuditLog, Directory, IdentityProvider, Keys, Sink
 from tenant_app.adapters.sinks import sink_of
 from tenant_app.adapters.vault import VaultKeys
+from tenant_app.domain.fields import Definition as Field
 from tenant_app.domain.identity import SessionRules
 from tenant_app.domain.second_factor import FactorRules, Policy
 from tenant_app.domain.signing import PeriodRules
@@ -27,16 +28,21 @@ from tenant_app.services.delegations import Delegations
 from tenant_app.services.directory_watch import DirectoryWatch
 from tenant_app.services.documents import Documents
 from tenant_app.services.enrolment import Enrolment
+from tenant_app.services.evidence import Evidence
 from tenant_app.services.export import Export
+from tenant_app.services.filing import Filing
 from tenant_app.services.grants import Grants
 from tenant_app.services.health import Health
 from tenant_app.services.identity_records import Enrolments
+from tenant_app.services.inspection import Inspection
 from tenant_app.services.keyring import Keyring
 from tenant_app.services.losses import Losses
 from tenant_app.services.oidc import Oidc
 from tenant_app.services.parts import Parts
+from tenant_app.services.pdf_seal import PdfSeal
 from tenant_app.services.people import People
 from tenant_app.services.policies import Policies
+from tenant_app.services.printing import Printing
 from tenant_app.services.progress import Progress
 from tenant_app.services.readiness import Readiness
 from tenant_app.services.recorder import Recorder
@@ -82,7 +88,9 @@ class App:
     progress: Progress
     signing: Signing
     alerts: Alerts
+    fields: tuple[Field, ...]
     search: Search
+    filing: Filing
     retention: Retention
     scrub: Scrub
     administration: Administration
@@ -98,6 +106,8 @@ class App:
     authority_watch: AuthorityWatch
     relay: Relay
     watch: DirectoryWatch
+    printing: Printing
+    evidence: Evidence
     export: Export
     health: Health
 
@@ -138,7 +148,16 @@ def build(settings: Settings, ports: Ports) -> App:
     )
     authority = Authority(database, recorder, _authority_rules(settings))
     people = People(database, columns, ports.directory)
-    documents = Documents(database, columns, recorder, ports.keys, tenant=tenant, max_bytes=settings.uploads.max_bytes)
+    documents = Documents(
+        database,
+        columns,
+        recorder,
+        ports.keys,
+        Inspection(settings.uploads),
+        tenant=tenant,
+        max_bytes=settings.uploads.max_bytes,
+    )
+    search = Search(database, columns, recorder, tenant=tenant)
     alerts = Alerts(database, columns, recorder, list(ports.sinks), tenant=tenant)
     keyring = Keyring(ports.keys)
     definition = workflow_of(settings)
@@ -174,6 +193,15 @@ def build(settings: Settings, ports: Ports) -> App:
     )
     every = timedelta(days=settings.access_review.every_days)
     access_review = AccessReview(parts, components, authority, people, alerts, every)
+    seal = PdfSeal(
+        database,
+        ports.keys,
+        keyring,
+        tenant=tenant,
+        display_name=settings.tenant.display_name,
+        reason="Unchanged since it left the document platform",
+    )
+    printing = Printing(parts, seal, display_name=settings.tenant.display_name, zone=settings.records.time_zone)
     return App(
         settings=settings,
         ports=ports,
@@ -191,7 +219,9 @@ def build(settings: Settings, ports: Ports) -> App:
         progress=progress,
         signing=Signing(parts, components),
         alerts=alerts,
-        search=Search(database, columns, recorder, tenant=tenant),
+        fields=tuple(Field(**field.model_dump()) for field in settings.records.metadata),
+        search=search,
+        filing=Filing(database, columns, recorder, search, tenant=tenant),
         retention=Retention(database, columns, recorder),
         scrub=Scrub(database, columns, recorder, alerts),
         administration=Administration(database, columns, recorder, authority, people),
@@ -207,7 +237,9 @@ def build(settings: Settings, ports: Ports) -> App:
         authority_watch=AuthorityWatch(database, columns, authority, delegations, two_person, access_review),
         relay=Relay(database, columns, recorder, ports.audit),
         watch=DirectoryWatch(database, columns, recorder, ports.directory, rules),
-        export=Export(database, columns, recorder, documents, tenant=tenant),
+        printing=printing,
+        evidence=Evidence(parts, printing, ports.audit),
+        export=Export(database, columns, recorder, documents, printing, keyring, tenant=tenant),
         health=Health(database, ports.keys, ports.audit, ports.directory),
     )
 

@@ -5,12 +5,14 @@ It holds paths to secrets, never a secret: secrets are read anew at each use, so
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from uuid import UUID
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 DEFAULT_PATH = "/etc/cloister/app/config.json"
@@ -128,6 +130,50 @@ class UploadsSection(Section):
     """What may be uploaded."""
 
     max_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, le=512 * 1024 * 1024)
+    pdfa_for: tuple[str, ...] = Field(default=(), description="Kinds of documents whose PDFs must be PDF/A; * for all.")
+    pdfa_judge: tuple[str, ...] = Field(
+        default=(), description="A validator: reads the PDF, ends with 0 (good) or 1 (not)."
+    )
+    pdfa_judge_seconds: float = Field(default=60, gt=0, le=600)
+
+
+class MetadataField(Section):
+    """One more thing that people enter about a document, checked at entry (ALCOA+)."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")
+    label: str = Field(min_length=1, max_length=60)
+    type: Literal["text", "date", "number", "choice"] = "text"
+    required: bool = False
+    pattern: str = Field(
+        default="", max_length=200, description="A regular expression that the whole value must match."
+    )
+    hint: str = Field(default="", max_length=120)
+    choices: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = Field(default=(), description="Kinds of documents that have it; none named: all.")
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(f"{self.name}: the pattern is no regular expression: {error}") from error
+        if (self.type == "choice") != bool(self.choices):
+            raise ValueError(f"{self.name}: choices belong to the type choice, and it needs some")
+        return self
+
+
+class RecordsSection(Section):
+    """What is asked for about a document, and in which zone times are printed beside UTC (AT-58)."""
+
+    metadata: tuple[MetadataField, ...] = ()
+    time_zone: str = "UTC"
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"{value} is no time zone of the IANA database, such as Europe/Berlin")
+        return value
 
 
 class SinkSection(Section):
@@ -232,6 +278,7 @@ class Settings(Section):
     ldap: LdapSection
     sessions: SessionsSection = SessionsSection()
     uploads: UploadsSection = UploadsSection()
+    records: RecordsSection = RecordsSection()
     signing: SigningSection = SigningSection()
     oidc: OidcSection | None = None
     second_factor: SecondFactorSection = SecondFactorSection()

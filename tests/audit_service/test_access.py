@@ -1,8 +1,12 @@
 """Who may do what, by their service account token."""
 
+import base64
+
 import pytest
 
 from audit_contract.client import AuditClient, AuditRefused, AuditUnavailable
+from audit_contract.keys import parse_vkey
+from audit_contract.proof import verify_proof
 from audit_service.http.errors import ApiError
 from audit_service.http.identity import TokenChecker
 from audit_service.settings import Identity
@@ -87,6 +91,27 @@ async def test_who_may_read_a_tenants_log(service: Service, subject, may) -> Non
         names = {row["log"] for row in (await http.get("/v1/logs")).json()["logs"]}
         assert (log in names) is may
         assert ("platform" in names) is (subject in {OPERATOR, PLATFORM_AUDITOR})
+
+
+async def test_a_tenants_account_gets_evidence_of_what_it_wrote_itself_and_of_nothing_else(service: Service) -> None:
+    async with service.client() as operator, service.client(APP, kind="app") as app:
+        log = await service.tenant_log(operator)
+        await app.append(log, [draft(action="app:document:create", phase="single")])
+        await operator.append(log, [draft()])
+        await service.signed(log, 3)
+        found = await app.evidence(log, 1)
+        origin, keys = found["origin"], [parse_vkey(key) for key in found["keys"]]
+        index, _ = verify_proof(found["proof"].encode(), base64.b64decode(found["leaf"]), origin, keys)
+        assert index == 1
+        for index in (0, 2):
+            with pytest.raises(AuditRefused):
+                await app.evidence(log, index)
+            assert (await operator.evidence(log, index))["index"] == index
+        with pytest.raises(AuditRefused, match="not under a checkpoint"):
+            await app.evidence(log, 99)
+        for subject in (BACKUP, OTHER_APP, STRANGER):
+            async with service.http(subject) as http:
+                assert (await http.get(f"/v1/logs/{log}/evidence?index=1")).status_code == 403, subject
 
 
 async def test_a_source_is_the_callers_own_account_and_pod(service: Service) -> None:

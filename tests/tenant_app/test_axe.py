@@ -156,12 +156,13 @@ def test_axe_finds_nothing_serious_on_any_page(address, axe, tmp_path):
         first.goto("/upload")
         first.locator("input[type=file]").set_input_files(tmp_path / "note.txt")
         first.get_by_label("Kind").select_option("Report")
+        first.get_by_label("Folder").fill("A/B")
         first.get_by_role("button", name="Store version 1").click()
         first.wait_for_url("**/documents/*")
         document = first.url.removeprefix(address)
         first.get_by_label("Your remark").fill("Look here")
         first.get_by_role("button", name="Add remark").click()
-        paths = ["/", "/documents", "/documents?q=nothing", "/upload", document, f"{document}/trail",
+        paths = ["/", "/documents", "/documents?q=nothing", "/upload", document, f"{document}/describe", "/documents?folder=A%2FB", f"{document}/trail?show=changes&who=nobody", f"{document}/trail",
                  f"{document}/versions/1/sign/submit", "/nothing-here"]  # fmt: skip
         for dark, phone in ((False, False), (True, True)):
             page = new_page(browser, address, dark=dark, phone=phone)

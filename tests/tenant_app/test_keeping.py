@@ -23,7 +23,7 @@ async def test_at06_deletion_under_retention_is_refused_and_recorded_for_every_r
     assert [entry["result"] for entry in tries] == ["denied"] * len(ROLES)
 
 
-async def test_at06_a_legal_hold_outlasts_retention_and_only_an_administrator_places_it(site: Site, server, fresh):
+async def test_at06_at14_a_legal_hold_outlasts_retention_and_only_an_administrator_places_it(site: Site, server, fresh):
     document = await (await site.as_("alice")).uploaded()
     pia, max_ = await site.as_("pia"), await site.as_("max")
     with server.admin(fresh.database.name) as conn:

@@ -127,7 +127,7 @@ TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 
 
-def test_a_definition_with_an_unknown_need_or_meaning_is_refused():
+def test_at27_a_definition_with_an_unknown_need_or_meaning_is_refused():
     good = b'{"version":"1","meanings":{"m":"text"},"transitions":[{"name":"x","label":"X","from":["draft"],"to":"in_review",'
     with pytest.raises(ValueError, match="unknown need"):
         load(good + b'"right":"author","meaning":"m","needs":["none_such"]}]}')

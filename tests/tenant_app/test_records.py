@@ -16,7 +16,7 @@ from tests.tenant_app.support.site import PDF, Site
 MARK = b"UNMISTAKABLE-PLAINTEXT-4711-"
 
 
-async def test_document_bytes_and_words_are_not_found_in_a_raw_scan_of_pgdata(site: Site, server):
+async def test_at26_document_bytes_and_words_are_not_found_in_a_raw_scan_of_pgdata(site: Site, server):
     alice = await site.as_("alice")
     await alice.uploaded(MARK * 4000, "secret-file-name-4712.txt", "Secret title 4713", project="Project 4714")
     with server.admin() as conn:

@@ -1,9 +1,12 @@
 """The trail: complete, chained, delivered exactly once, never in the way of reading (11.10(e))."""
 
 import asyncio
+import json
 
 import pytest
 
+from tenant_app import factory
+from tenant_app.adapters.directory import LdapDirectory
 from tenant_app.domain.actions import Action
 from tenant_app.services import health
 from tenant_app.storage import outbox
@@ -80,6 +83,24 @@ async def test_at15_a_change_whose_entry_cannot_be_written_does_not_happen(site:
     assert "row-title" not in (await alice.get("/documents")).text
 
 
+async def test_at55_no_setting_turns_the_trail_off(fresh, keys, audit, config):
+    """Whatever a configuration says, there is no field for it, and acts go on being recorded."""
+    off = {"enabled": False, "off": True, "maxLagSeconds": 0}
+    asked = {**json.loads(fresh.model_dump_json(by_alias=True)), "trail": off, "auditTrail": "off"}
+    asked["audit"] = {**asked["audit"], **off}
+    settings = type(fresh).model_validate(asked)
+    app = factory.build(settings, factory.Ports(keys=keys, directory=LdapDirectory(settings.ldap), audit=audit))
+    await app.database.open()
+    site = Site(app)
+    alice = await site.as_("alice")
+    await app.relay.deliver_all()
+    await alice.uploaded()
+    await app.relay.deliver_all()
+    assert {"app:session:login", "app:document:create"} <= set(audit.actions())
+    await site.close()
+    await app.close()
+
+
 async def test_a_refused_read_is_not_answered_when_it_cannot_be_recorded(site: Site, monkeypatch):
     alice = await site.as_("alice")
     document = await alice.uploaded(b"secret\n")
@@ -122,3 +143,21 @@ async def test_probes_say_what_is_away(site: Site, audit, keys, monkeypatch):
     keys.away = True
     assert (await browser.get("/readyz")).status_code == 503
     assert "cloister_app_requests_total" in (await browser.get("/metrics")).text
+
+
+async def test_a_filter_hides_entries_on_the_page_and_copies_stay_whole(site: Site):
+    alice, rita = await site.as_("alice"), await site.as_("rita")
+    document = await alice.uploaded(title="Filtered one")
+    await alice.add_version(document, b"two\n", expected=1, reason="Corrected a figure")
+    await rita.content(document)
+
+    async def shown(query: str) -> int:
+        return (await rita.get(f"/documents/{document}/trail?{query}")).text.count('class="entry ')
+
+    assert await shown("show=changes") == 2
+    assert await shown("show=changes&who=Rita+Reader") == 0
+    assert await shown("words=corrected+a") == 1
+    assert await shown("until=2001-01-01") == 0
+    assert await shown("since=not-a-day&action=app:document:create") == 1
+    copy = (await rita.get(f"/documents/{document}/trail.json?show=changes")).json()
+    assert {"app:document:read", "app:trail:view"} <= {entry["entry"]["action"] for entry in copy["entries"]}

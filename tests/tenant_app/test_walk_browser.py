@@ -27,13 +27,25 @@ def sign(page, uid, step, *, name=True, reason="", shot=None):
     if reason:
         page.get_by_label("Reason").fill(reason)
     if shot:
+        drawn(page)
         page.screenshot(path=shot, full_page=True)
     page.get_by_role("button", name=step).click()
     page.wait_for_url(re.compile(r"/documents/[0-9a-f-]{36}$"))
 
 
+def drawn(page):
+    """Wait until the document's first page is drawn."""
+    sheets = page.locator(".sheet")
+    sheets.first.scroll_into_view_if_needed()
+    for _ in range(200):  # the page's own policy forbids what `wait_for_function` evaluates
+        if sheets.evaluate_all("all => all.every(each => each.complete && each.naturalWidth)"):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("the document was not drawn")
+
+
 def test_a_document_walks_from_upload_to_published_as_four_people(address, tmp_path):
-    out = shots()
+    out = shots(keep=True)
     path = tmp_path / "validation report.pdf"
     path.write_bytes(sample_pdf("Validation report VR-12", ["Recovery 98.7 %", "Conclusion: fit for purpose"]))
     with chromium() as browser:
@@ -43,9 +55,11 @@ def test_a_document_walks_from_upload_to_published_as_four_people(address, tmp_p
         alice.locator("input[type=file]").set_input_files(path)
         alice.get_by_label("Title").fill("Validation report VR-12")
         alice.get_by_label("Kind").select_option("Report")
+        alice.get_by_label("Folder").fill("Validation/Methods")
         alice.get_by_role("button", name="Store version 1").click()
         alice.wait_for_url("**/documents/*")
         document = alice.url
+        drawn(alice)
         alice.screenshot(path=out / "19-draft.png", full_page=True)
         alice.get_by_role("link", name="Send to review").click()
         alice.get_by_label("Rosa Reviewer").check()
@@ -55,6 +69,7 @@ def test_a_document_walks_from_upload_to_published_as_four_people(address, tmp_p
         alice.get_by_role("alert").wait_for()
         alice.get_by_label("Your name").fill("alice")
         alice.get_by_label("Password").fill(people.password("alice"))
+        drawn(alice)
         alice.screenshot(path=out / "20-submit.png", full_page=True)
         alice.get_by_role("button", name="Send to review").click()
         alice.wait_for_url(document)
@@ -84,18 +99,24 @@ def test_a_document_walks_from_upload_to_published_as_four_people(address, tmp_p
         sign_in(ana, "ana")
         ana.goto(document)
         ana.get_by_role("link", name="open the audit trail").click()
+        ana.screenshot(path=out / "26-trail-dark.png")
         ana.goto(document)
         sign(ana, "ana", "Approve", shot=out / "23-approve-dark.png")
         pia = new_page(browser, address)
         sign_in(pia, "pia")
         pia.goto(document)
         sign(pia, "pia", "Publish")
-        pia.wait_for_timeout(700)
+        drawn(pia)
         pia.screenshot(path=out / "24-published.png", full_page=True)
         phone = new_page(browser, address, phone=True)
         sign_in(phone, "rita")
         phone.goto(document)
+        drawn(phone)
         phone.screenshot(path=out / "25-published-phone.png", full_page=True)
-        assert phone.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         assert "Published" in pia.locator(".steps [aria-current]").inner_text()
+        pia.goto("/documents?folder=Validation%2FMethods")
+        pia.screenshot(path=out / "27-folder.png")
+        alice.goto(f"{document}/describe")
+        alice.screenshot(path=out / "28-describe.png", full_page=True)
+        assert phone.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         assert [text for text in pia.problems if "403" not in text] == []

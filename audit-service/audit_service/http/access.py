@@ -25,6 +25,16 @@ def may_read(caller: Caller, log: LogRecord, identity: Identity) -> bool:
     return log.kind == "tenant" and caller.namespace == log.namespace and caller.account in _TENANT_READERS
 
 
+def is_own(caller: Caller, log: LogRecord) -> bool:
+    """Tell whether this is the log of the caller's own tenant, in which it finds what it wrote itself."""
+    return log.kind == "tenant" and caller.namespace == log.namespace
+
+
+def wrote(caller: Caller, source: str) -> bool:
+    """Tell whether an entry's source (`<service account>/<pod uid>…`) is the caller's service account, in whichever pod."""
+    return source.split("/", maxsplit=1)[0] == caller.account
+
+
 def check_append(caller: Caller, log: LogRecord, source: Source, identity: Identity) -> None:
     """Refuse a source that is not the caller's own or not entitled to this log. Raises ApiError 403."""
     if caller.subject == identity.operator:

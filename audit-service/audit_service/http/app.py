@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from audit_service.http import entries, erasures, logs, openapi, probes, program, proofs
+from audit_service.http import entries, erasures, evidence, logs, openapi, probes, program, proofs
 from audit_service.http.append import AppendEndpoint
 from audit_service.http.errors import ApiError, handle
 from audit_service.http.state import State
@@ -28,6 +28,7 @@ def build(state: State) -> Starlette:
         Route(f"{_LOG}/checkpoint/witnessed", proofs.get_witnessed),
         Route(f"{_LOG}/tile/{{path:path}}", proofs.get_tile),
         Route(f"{_LOG}/proof", proofs.get_proof),
+        Route(f"{_LOG}/evidence", evidence.get_evidence),
         Route(f"{_LOG}/consistency", proofs.get_consistency),
         Route(f"{_LOG}/export", entries.export),
         Route(_LOG, logs.put_log, methods=["PUT"]),

@@ -51,11 +51,16 @@ async def read_log(request: Request, how: str) -> LogRecord:
     state: State = request.app.state.service
     caller = await caller_of(request)
     log = await log_for(state, caller, request.path_params["log"])
+    await note_reading(state, caller, log, how)
+    return log
+
+
+async def note_reading(state: State, caller: Caller, log: LogRecord, how: str) -> None:
+    """Record that a reader is shown entries, as `audit_service.http.reads` says."""
     if how == "export":
         await state.reads.record(state.writer, log, caller, how)
     elif caller.subject != state.settings.identity.operator:
         await state.reads.first(state.writer, log, caller, how)
-    return log
 
 
 async def log_for(state: State, caller: Caller, name: str) -> LogRecord:

@@ -16,6 +16,7 @@ from audit_service.http.openapi_parts import (
     BINARY,
     DRAFTS_ANSWER,
     ENTRIES_ANSWER,
+    EVIDENCE_ANSWER,
     HTML,
     LOG,
     LOG_ANSWER,
@@ -106,6 +107,13 @@ _PATHS: Final[dict[str, dict[str, dict[str, Any]]]] = {
             "An entry's proof: a C2SP tlog-proof, or with `size` its RFC 6962 audit path in that tree, one base64 hash a line",
             [LOG, number("index", "The entry's index.", required=True), number("size", "The size of an earlier tree.")],
             {200: answer("The proof", PLAIN), 404: answer("The signed tree has no such leaf or size")},
+        )
+    },
+    "/v1/logs/{log}/evidence": {
+        "get": operation(
+            "One entry with all that proves it offline. For readers, and for a source that asks after what it wrote itself",
+            [LOG, number("index", "The entry's index.", required=True)],
+            {200: EVIDENCE_ANSWER},
         )
     },
     "/v1/logs/{log}/consistency": {

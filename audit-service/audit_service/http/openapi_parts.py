@@ -128,3 +128,18 @@ DRAFTS_ANSWER: Final = answer(
 )
 LOGS_ANSWER: Final = answer("The logs", schema=_listed("logs", _LOG_FACTS))
 LOG_ANSWER: Final = answer("The log, its root and its checkpoint", schema=_LOG_FACTS)
+EVIDENCE_ANSWER: Final = answer(
+    "The entry's bytes (base64), its `.tlog-proof` under the last checkpoint, its values with their salts, the log's keys",
+    schema={
+        "type": "object",
+        "required": ["index", "origin", "leaf", "proof", "values", "keys"],
+        "properties": {
+            "index": {"type": "integer"},
+            "origin": {"type": "string"},
+            "leaf": {"type": "string"},
+            "proof": {"type": "string"},
+            "values": {"type": "object", "additionalProperties": {"type": "object"}},
+            "keys": {"type": "array", "items": {"type": "string"}},
+        },
+    },
+)

@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
+from audit_contract import zipapp
 from audit_contract.client import AuditClient, AuditConflict, AuditRefused, AuditUnavailable
 from audit_contract.entry import Draft
-from tenant_app.adapters.ports import Acknowledged, Outgoing
+from tenant_app.adapters.ports import Acknowledged, LogEvidence, Outgoing
 from tenant_app.errors import AuditAway, AuditRefusal
 from tenant_app.settings import AuditSection, SystemSection, read_secret
 
@@ -48,6 +49,24 @@ class ServiceAuditLog:
         return [
             Acknowledged(id=receipt.id, log_index=receipt.index, leaf_hash=receipt.leaf_hash) for receipt in receipts
         ]
+
+    async def evidence(self, log_index: int) -> LogEvidence:
+        """See `AuditLog.evidence`."""
+        try:
+            found = await self._client("reader").evidence(self._section.log, log_index)
+        except (AuditUnavailable, AuditRefused) as error:
+            raise AuditAway("The audit log has no proof of this entry yet. Try again in a moment.") from error
+        return LogEvidence(
+            leaf=base64.b64decode(found["leaf"]),
+            proof=found["proof"].encode(),
+            values=found["values"],
+            origin=found["origin"],
+            keys=tuple(found["keys"]),
+        )
+
+    def verifier(self) -> bytes:
+        """See `AuditLog.verifier`."""
+        return zipapp.build()
 
     async def check(self) -> None:
         """See `AuditLog.check`."""

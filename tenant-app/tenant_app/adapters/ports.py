@@ -102,11 +102,31 @@ class Acknowledged:
     leaf_hash: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEvidence:
+    """One entry of the log with what proves it offline: the entry's bytes, a `.tlog-proof`, and the log's name and keys.
+
+    `values` are the entry's values by field with their salts, since the entry itself holds commitments.
+    """
+
+    leaf: bytes
+    proof: bytes
+    values: dict[str, Json]
+    origin: str
+    keys: tuple[str, ...]
+
+
 class AuditLog(Protocol):
     """The audit service, seen from here."""
 
     async def deliver(self, chain: str, entries: Sequence[Outgoing]) -> list[Acknowledged]:
         """Append the chain's entries durably, once each however often they are sent. Raises AuditAway, AuditRefusal."""
+
+    async def evidence(self, log_index: int) -> LogEvidence:
+        """Return the proof of one of our entries. Raises AuditAway, also while the entry is under no checkpoint yet."""
+
+    def verifier(self) -> bytes:
+        """Return the program that checks the log's proofs offline, one file for Python."""
 
     async def check(self) -> None:
         """Return when the service answers. Raises AuditAway."""

@@ -18,6 +18,7 @@ class Action(StrEnum):
     DOCUMENT_LISTED = "app:document:list"
     DOCUMENT_READ = "app:document:read"
     DOCUMENT_CHANGED = "app:document:update"
+    DOCUMENT_PRINTED = "app:document:print"
     DOCUMENT_EXPORTED = "app:document:export"
     ANNOTATION_CREATED = "app:annotation:create"
     ANNOTATION_RESOLVED = "app:annotation:resolve"

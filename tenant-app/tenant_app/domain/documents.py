@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -46,10 +46,21 @@ class Metadata:
     kind: Kind
     project: str = ""
     reference: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {**asdict(self), "kind": self.kind.value}
+        """Return JSON values; `fields` only where a tenant asks for some, so that other tenants' records stay as they are."""
+        found = {**asdict(self), "kind": self.kind.value}
+        if not self.fields:
+            del found["fields"]
+        return found
+
+    def flat(self) -> dict[str, str]:
+        """Return every value by the path that an entry names it with."""
+        words = {key: str(value) for key, value in self.as_json().items() if key != "fields"}
+        return {f"/{key}": value for key, value in words.items()} | {
+            f"/fields/{key}": value for key, value in self.fields.items()
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +92,9 @@ class Document:
     created_by: str
     latest: Version
     retain_until: datetime
-    held: bool
-    disposed: bool
+    folder: str = ""
+    held: bool = False
+    disposed: bool = False
 
     @property
     def label(self) -> str:
@@ -90,8 +102,10 @@ class Document:
         return f"DOC-{self.number:06d}"
 
 
-def checked_metadata(*, title: str, kind: str, project: str = "", reference: str = "") -> Metadata:
-    """Validate metadata at entry (ALCOA+ accurate, complete).
+def checked_metadata(
+    *, title: str, kind: str, project: str = "", reference: str = "", fields: dict[str, str] | None = None
+) -> Metadata:
+    """Validate metadata at entry (ALCOA+ accurate, complete). `fields` have been through `domain.fields` already.
 
     Raises InvalidInput naming the field.
     """
@@ -102,6 +116,7 @@ def checked_metadata(*, title: str, kind: str, project: str = "", reference: str
         kind=Kind(kind),
         project=checked_text(project, field="project", label="The project", least=0, most=80),
         reference=checked_text(reference, field="reference", label="The reference", least=0, most=80),
+        fields=fields or {},
     )
 
 

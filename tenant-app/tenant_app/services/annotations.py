@@ -83,6 +83,7 @@ class Annotations:
             }
             await workflow.keep_annotation(conn, row)
             changes = (
+                Change(path="/id", new=str(made)),
                 Change(path="/annotation", new=words["text"]),
                 *((Change(path="/place", new=words["place"]),) if words["place"] else ()),
             )
@@ -99,6 +100,7 @@ class Annotations:
                 raise NotFound("There is no such open remark.")
             words = self._columns.open(row["sealed"], "annotations", str(annotation), str(document))
             changes = (
+                Change(path="/id", old=str(annotation), new=str(annotation)),
                 Change(path="/annotation", old=words["text"], new=words["text"]),
                 Change(path="/resolved", old=False, new=True),
             )

@@ -17,10 +17,11 @@ from tenant_app.errors import Conflict, IntegrityViolation, NotFound, TooLarge
 from tenant_app.services.caller import Caller
 from tenant_app.services.columns import Columns
 from tenant_app.services.document_entries import found_row, read_entry, violation_entry
+from tenant_app.services.inspection import Inspection
 from tenant_app.services.recorder import Recorded, Recorder
 from tenant_app.services.rows import Rows
 from tenant_app.storage import records
-from tenant_app.storage.database import Database
+from tenant_app.storage.database import Conn, Database
 
 FIRST_REASON = "First version"
 PAGE = 50
@@ -42,23 +43,34 @@ class _Prepared:
     content: bytes
     ref: ObjectRef
     changes: tuple[Change, ...]
+    words: str
+    pages: int
 
 
 class Documents:
     """The tenant's records."""
 
     def __init__(
-        self, database: Database, columns: Columns, recorder: Recorder, keys: Keys, *, tenant: str, max_bytes: int
+        self,
+        database: Database,
+        columns: Columns,
+        recorder: Recorder,
+        keys: Keys,
+        inspection: Inspection,
+        *,
+        tenant: str,
+        max_bytes: int,
     ) -> None:
         self._database = database
         self._columns = columns
         self._recorder = recorder
         self._keys = keys
+        self._inspection = inspection
         self._tenant = tenant
         self._rows = Rows(columns, tenant)
         self.max_bytes = max_bytes
 
-    async def create(self, caller: Caller, metadata: Metadata, upload: Upload) -> Document:
+    async def create(self, caller: Caller, metadata: Metadata, upload: Upload, *, folder: str = "") -> Document:
         """Store a new document with its first version.
 
         Raises Forbidden, InvalidInput, TooLarge, AuditAway, VaultAway, DependencyAway; then nothing is stored.
@@ -66,15 +78,23 @@ class Documents:
         caller.require(Right.AUTHOR)
         await self._columns.ready()
         document, now = uuid7(), datetime.now(UTC)
-        prepared = await self._prepare(caller, document, 1, upload, FIRST_REASON, now)
+        prepared = await self._prepare(caller, document, 1, upload, FIRST_REASON, now, kind=metadata.kind.value)
         sealed = self._columns.seal(metadata.as_json(), "documents", str(document))
         async with self._database.transaction() as conn:
             await self._recorder.refuse_when_behind(conn)
             number = await records.insert_document(
-                conn, {"id": document, "sealed": sealed, "at": now, "by": caller.session.sub}
+                conn,
+                {
+                    "id": document,
+                    "sealed": sealed,
+                    "folder": self._rows.sealed_folder(document, folder),
+                    "at": now,
+                    "by": caller.session.sub,
+                },
             )
-            await records.insert_version(conn, prepared.row, prepared.content)
-            words = tuple(Change(path=f"/{key}", new=value) for key, value in metadata.as_json().items() if value)
+            await self._insert(conn, prepared)
+            described = {**metadata.flat(), "/folder": folder}
+            words = tuple(Change(path=path, new=value) for path, value in described.items() if value)
             entry = Entry(
                 action=Action.DOCUMENT_CREATED,
                 actor=caller.actor,
@@ -93,7 +113,9 @@ class Documents:
         caller.require(Right.AUTHOR)
         await self._columns.ready()
         why = checked_reason(reason)
-        prepared = await self._prepare(caller, document, expected + 1, upload, why, datetime.now(UTC))
+        async with self._database.transaction() as conn:
+            kind = self._rows.document(await found_row(conn, document)).metadata.kind.value
+        prepared = await self._prepare(caller, document, expected + 1, upload, why, datetime.now(UTC), kind=kind)
         async with self._database.transaction() as conn:
             await self._recorder.refuse_when_behind(conn)
             row = await records.lock_document(conn, document)
@@ -103,7 +125,7 @@ class Documents:
                 raise Conflict(f"Version {row['version']} is the newest by now. Look at it before you add another.")
             if row["sha256"] == prepared.row["sha256"]:
                 raise Conflict("These are exactly the bytes of the newest version: there is nothing to add.")
-            await records.insert_version(conn, prepared.row, prepared.content)
+            await self._insert(conn, prepared)
             newest = self._rows.document(row).latest
             before = {
                 "/version": newest.number,
@@ -161,6 +183,25 @@ class Documents:
         await self._recorder.alone(read_entry(action, caller, version, part="content"))
         return version, content
 
+    async def picture(self, caller: Caller, document: UUID, number: int, page: int) -> bytes:
+        """Return one page of a PDF version as a PNG; each page that is looked at is an entry. Raises NotFound and as `read`."""
+        caller.require(Right.VIEW)
+        version, content = await self.fetch(document, number, actor=caller.actor, request=caller.request)
+        if version.media_type != media.PDF:
+            raise NotFound("Only PDFs are drawn page by page.")
+        picture = await self._inspection.picture(content, page)
+        await self._recorder.alone(read_entry(Action.DOCUMENT_READ, caller, version, part=f"page {page}"))
+        return picture
+
+    async def pages(self, version: Version) -> int:
+        """Return how many pages a version has, 0 when it is no PDF or was stored before pages were counted."""
+        async with self._database.transaction() as conn:
+            sealed = await records.text_of(conn, version.document, version.number)
+        if sealed is None:
+            return 0
+        found = self._columns.open(sealed, "version_texts", str(version.document), str(version.number))
+        return int(found.get("pages", 0))
+
     async def fetch(
         self, document: UUID, number: int, *, actor: Actor = SYSTEM, request: str = ""
     ) -> tuple[Version, bytes]:
@@ -198,18 +239,27 @@ class Documents:
         async with self._database.transaction() as conn:
             return await self._recorder.of_object(conn, str(document))
 
+    async def _insert(self, conn: Conn, prepared: _Prepared) -> None:
+        await records.insert_version(conn, prepared.row, prepared.content)
+        if prepared.words or prepared.pages:
+            document, number = prepared.row["document"], prepared.row["number"]
+            read = {"words": prepared.words, "pages": prepared.pages}
+            sealed = self._columns.seal(read, "version_texts", str(document), str(number))
+            await records.insert_text(conn, document, number, sealed)
+
     async def _prepare(
-        self, caller: Caller, document: UUID, number: int, upload: Upload, reason: str, now: datetime
+        self, caller: Caller, document: UUID, number: int, upload: Upload, reason: str, now: datetime, *, kind: str
     ) -> _Prepared:
         if len(upload.content) > self.max_bytes:
             raise TooLarge(f"The file is over the limit of {self.max_bytes // (1024 * 1024)} MiB.", field="file")
         name = media.safe_file_name(upload.file_name)
-        kind = media.recognise(name, upload.content)
+        found = media.recognise(name, upload.content)
+        pages = await self._inspection.check(found.name, upload.content, kind)
         digest = sha256_hex(upload.content)
         bound, key = self._rows.bound(document, number, digest), new_key()
         wrapped = await self._keys.wrap(key, bound)
         sealed = seal(key, upload.content, bound)
-        words = {"file_name": name, "reason": reason}
+        names = {"file_name": name, "reason": reason}
         row = {
             "document": document,
             "number": number,
@@ -217,8 +267,8 @@ class Documents:
             "size": len(upload.content),
             "sealed_size": len(sealed),
             "sealed_sha256": sha256_hex(sealed),
-            "media_type": kind.name,
-            "sealed": self._columns.seal(words, "versions", str(document), str(number)),
+            "media_type": found.name,
+            "sealed": self._columns.seal(names, "versions", str(document), str(number)),
             "wrapped_key": wrapped,
             "at": now,
             "by": caller.session.sub,
@@ -226,9 +276,10 @@ class Documents:
         changes = (
             Change(path="/version", new=number),
             Change(path="/fileName", new=name),
-            Change(path="/mediaType", new=kind.name),
+            Change(path="/mediaType", new=found.name),
             Change(path="/size", new=len(upload.content)),
             Change(path="/sha256", new=digest),
         )
         ref = ObjectRef(type="Document", id=str(document), version=str(number), sha256=digest)
-        return _Prepared(row=row, content=sealed, ref=ref, changes=changes)
+        words = await self._inspection.words(found.name, upload.content)
+        return _Prepared(row=row, content=sealed, ref=ref, changes=changes, words=words, pages=pages)

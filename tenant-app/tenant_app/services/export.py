@@ -1,4 +1,8 @@
-"""The export: every document in its original bytes, for the customer to take away (11.10(b), AT-04)."""
+"""The export: every document in its original bytes, for the customer to take away (11.10(b), AT-04).
+
+Beside the bytes lie a sealed PDF of each version, and each document's trail with its signatures, which verify with the public
+keys that are exported too.
+"""
 
 import json
 import logging
@@ -10,8 +14,13 @@ from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import Actor as AuditActor
 from tenant_app.domain.audit import Change, Entry, ObjectRef, stamp
 from tenant_app.domain.documents import Document, Version
+from tenant_app.errors import AppError
+from tenant_app.services import renditions
 from tenant_app.services.columns import Columns
 from tenant_app.services.documents import Documents
+from tenant_app.services.evidence import public_pem
+from tenant_app.services.keyring import Keyring
+from tenant_app.services.printing import Printing
 from tenant_app.services.recorder import Recorder
 from tenant_app.services.rows import Rows
 from tenant_app.storage import records
@@ -35,17 +44,30 @@ class Export:
     """Reads everything with the export role and writes it under a folder. One version is in memory at a time."""
 
     def __init__(
-        self, database: Database, columns: Columns, recorder: Recorder, documents: Documents, *, tenant: str
+        self,
+        database: Database,
+        columns: Columns,
+        recorder: Recorder,
+        documents: Documents,
+        printing: Printing,
+        keyring: Keyring,
+        *,
+        tenant: str,
     ) -> None:
         self._database = database
         self._columns = columns
         self._recorder = recorder
         self._documents = documents
+        self._printing = printing
+        self._keyring = keyring
         self._rows = Rows(columns, tenant)
         self._tenant = tenant
 
     async def run(self, out: Path) -> Exported:
-        """Write `documents/<id>/<version>/<file name>` and `documents.json` under `out`.
+        """Write, under `out`, everything there is.
+
+        `documents/<id>/<version>/<file name>` in original bytes, `renditions/<id>/<version>.pdf`, `trails/<id>.json`,
+        `keys/` with what verifies signatures and seals, and `documents.json`, which says what each document is.
 
         Raises IntegrityViolation at the first version whose bytes are not what was recorded, and OSError.
         """
@@ -57,8 +79,9 @@ class Export:
             listed.append(described)
             versions += len(described["versions"])
             size += sum(version["size"] for version in described["versions"])
+        await self._write_keys(out / "keys")
         manifest = {"tenant": self._tenant, "documents": listed}
-        (out / "documents.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        _put(out / "documents.json", _json(manifest))
         done = Exported(documents=len(listed), versions=versions, size=size)
         await self._record(done)
         return done
@@ -79,20 +102,43 @@ class Export:
             rows = await records.list_versions(conn, document.id)
         described = []
         for version in (self._rows.version(row) for row in reversed(rows)):
+            if document.disposed:
+                described.append({**_described(version, None), "destroyed": True})
+                continue
             _, content = await self._documents.fetch(document.id, version.number, actor=EXPORTER)
             relative = Path("documents") / str(document.id) / str(version.number) / version.file_name
-            target = out / relative
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-            described.append(_described(version, relative))
+            _put(out / relative, content)
+            described.append({**_described(version, relative), **await self._rendition(out, version)})
+        trail = renditions.trail_json(await self._printing.history(document.id))
+        _put(out / "trails" / f"{document.id}.json", _json(trail))
         return {
             "id": str(document.id),
             "number": document.label,
             "metadata": document.metadata.as_json(),
+            "folder": document.folder,
+            "trail": f"trails/{document.id}.json",
             "createdAt": stamp(document.created_at),
             "createdBy": document.created_by,
             "versions": described,
         }
+
+    async def _rendition(self, out: Path, version: Version) -> dict[str, str]:
+        relative = Path("renditions") / str(version.document) / f"{version.number}.pdf"
+        try:
+            _, _, pdf = await self._printing.make(version.document, version.number, actor=EXPORTER)
+        except AppError:
+            raise
+        except Exception as error:
+            # A file that cannot be set as pages is exported all the same: its original bytes are the record.
+            log.warning("version %d of %s has no rendition: %s", version.number, version.document, type(error).__name__)
+            return {"renditionProblem": type(error).__name__}
+        _put(out / relative, pdf)
+        return {"rendition": relative.as_posix()}
+
+    async def _write_keys(self, out: Path) -> None:
+        for number, raw in (await self._keyring.public_keys()).items():
+            _put(out / f"signing-key-v{number}.pem", public_pem(raw))
+        _put(out / "pdf-seal-issuer.cer", await self._printing.seal.issuer())
 
     async def _record(self, done: Exported) -> None:
         await self._recorder.alone(
@@ -109,10 +155,19 @@ class Export:
         )
 
 
-def _described(version: Version, relative: Path) -> dict[str, Any]:
+def _put(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def _described(version: Version, relative: Path | None) -> dict[str, Any]:
     return {
         "version": version.number,
-        "file": relative.as_posix(),
+        "file": relative.as_posix() if relative else None,
         "fileName": version.file_name,
         "mediaType": version.media_type,
         "sha256": version.sha256,

@@ -41,9 +41,20 @@ class Rows:
             created_by=row["created_by"],
             latest=latest,
             retain_until=row["retain_until"],
+            folder=self.folder(row),
             held=row["held_at"] is not None,
             disposed=row["disposed_at"] is not None,
         )
+
+    def folder(self, row: Row) -> str:
+        """Return where a document lies, from a row that has its `folder_sealed` and its id as `id` or `document`."""
+        sealed = row["folder_sealed"]
+        place = str(row.get("id") or row["document"])
+        return str(self._columns.open(sealed, "folders", place)["path"]) if sealed else ""
+
+    def sealed_folder(self, document: UUID, folder: str) -> bytes | None:
+        """Return a folder's path as it is stored; None for the top."""
+        return self._columns.seal({"path": folder}, "folders", str(document)) if folder else None
 
     def version(self, row: Row) -> Version:
         """Return a version from a row of `records.find_version` or `records.list_versions`."""

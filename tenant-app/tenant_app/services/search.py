@@ -1,18 +1,18 @@
-"""Search: an index in memory, built from sealed columns, never on a disk.
+"""Search and folders: an index in memory, built from sealed columns, never on a disk.
 
-It covers numbers, titles, kinds, projects, references, file names, reasons and remarks. It is brought up to date from
-the database before each search, so that several replicas find the same.
+It covers numbers, titles, kinds, projects, references, fields, folders, file names, reasons, remarks, and the words of PDFs and
+texts. It is brought up to date from the database before each search, so that several replicas find the same.
 """
 
 import asyncio
 import logging
-import re
-import unicodedata
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from heapq import nlargest
 from itertools import islice, takewhile
+from uuid import UUID
 
 from tenant_app.domain.access import Right
 from tenant_app.domain.actions import Action
@@ -23,6 +23,8 @@ from tenant_app.services.caller import Caller
 from tenant_app.services.columns import Columns
 from tenant_app.services.recorder import Recorder
 from tenant_app.services.rows import Rows
+from tenant_app.services.tree import Tree
+from tenant_app.services.words import words_of
 from tenant_app.storage import records
 from tenant_app.storage.database import Database, Row
 
@@ -32,7 +34,6 @@ LIMIT = 50
 _FEW = 16
 # A row's time is set before its commit: a look this far back finds those that were on their way at the last look.
 OVERLAP = timedelta(seconds=30)
-_WORD = re.compile(r"\w+")
 
 
 class Index:
@@ -48,6 +49,11 @@ class Index:
             if word not in self._postings:
                 self._sorted = []
             self._postings[word].add(number)
+
+    def forget(self, numbers: set[int]) -> None:
+        """Take documents out, word by word: edits are rare, and an index from documents to words would double the memory."""
+        for found in self._postings.values():
+            found.difference_update(numbers)
 
     def find(self, query: str, limit: int) -> list[int]:
         """Return the newest documents that have every word of the query, each as a prefix."""
@@ -69,14 +75,8 @@ class Index:
         return [self._postings[word] for word in words]
 
 
-def words_of(text: str) -> list[str]:
-    """Return the words of a text as they are compared: case-folded, without accents."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return _WORD.findall("".join(char for char in plain if not unicodedata.combining(char)))
-
-
 class Search:
-    """Finds documents that a person may see."""
+    """Finds documents that a person may see, and knows in which folder each lies."""
 
     def __init__(self, database: Database, columns: Columns, recorder: Recorder, *, tenant: str) -> None:
         self._database = database
@@ -85,24 +85,24 @@ class Search:
         self._rows = Rows(columns, tenant)
         self._tenant = tenant
         self._index = Index()
+        self._changed: dict[int, datetime] = {}
         self._seen = datetime(1970, 1, 1, tzinfo=UTC)
         self._lock = asyncio.Lock()
+        self.tree = Tree()
 
     async def find(self, caller: Caller, query: str) -> list[Document]:
         """Return at most 50 documents, newest first. The search is recorded before it is answered."""
         caller.require(Right.VIEW)
-        entry = Entry(
-            action=Action.DOCUMENT_LISTED,
-            actor=caller.actor,
-            object=ObjectRef(type="Documents", id=self._tenant),
-            changes=(Change(path="/search", new=query[:200]),),
-            request=caller.request,
-        )
-        await self._recorder.alone(entry)
+        await self._record(caller, Change(path="/search", new=query[:200]))
         await self.refresh()
-        found = self._index.find(query, LIMIT)
-        async with self._database.transaction() as conn:
-            return [self._rows.document(row) for row in await records.find_many(conn, found)]
+        return await self._documents(self._index.find(query, LIMIT))
+
+    async def in_folder(self, caller: Caller, folder: str, *, before: int | None = None) -> list[Document]:
+        """Return at most 50 documents that lie in a folder itself, newest first. The look is recorded."""
+        caller.require(Right.VIEW)
+        await self._record(caller, Change(path="/folder", new=folder))
+        await self.refresh()
+        return await self._documents(self.tree.newest(folder, LIMIT, before))
 
     async def warm(self) -> None:
         """Build the index at start, so that the first search need not; a part that is away is left to that search."""
@@ -112,25 +112,59 @@ class Search:
             log.info("the search index is built later: %s", error.code)
 
     async def refresh(self) -> None:
-        """Take up what was added since the last look."""
+        """Take up what was added or changed since the last look."""
         await self._columns.ready()
         async with self._lock:
             since, now = self._seen - OVERLAP, datetime.now(UTC)
+            again: dict[UUID, int] = {}
             async with self._database.transaction() as conn:
                 async for rows in records.words_since(conn, since):
-                    for row in rows:
-                        self._index.add(row["number"], self._text(row))
+                    again |= self._take(rows)
                     await asyncio.sleep(0)
+                if again:
+                    self._index.forget(set(again.values()))
+                    self._take(await records.words_of(conn, list(again)))
             self._seen = now
+
+    def _take(self, rows: Iterable[Row]) -> dict[UUID, int]:
+        """Add rows to the index; return the documents whose description was known and is another now."""
+        again = {}
+        for row in rows:
+            number = row["number"]
+            if row["what"] == "document":
+                known = self._changed.get(number)
+                if known is not None and known != row["changed_at"]:
+                    again[row["document"]] = number
+                self._changed[number] = row["changed_at"]
+                self.tree.put(number, self._rows.folder(row))
+            self._index.add(number, self._text(row))
+        return again
+
+    async def _documents(self, numbers: list[int]) -> list[Document]:
+        async with self._database.transaction() as conn:
+            return [self._rows.document(row) for row in await records.find_many(conn, numbers)]
+
+    async def _record(self, caller: Caller, change: Change) -> None:
+        entry = Entry(
+            action=Action.DOCUMENT_LISTED,
+            actor=caller.actor,
+            object=ObjectRef(type="Documents", id=self._tenant),
+            changes=(change,),
+            request=caller.request,
+        )
+        await self._recorder.alone(entry)
 
     def _text(self, row: Row) -> str:
         document = str(row["document"])
         match row["what"]:
             case "document":
                 words = self._columns.open(row["sealed"], "documents", document)
-                return f"DOC-{row['number']:06d} {row['number']} {' '.join(str(value) for value in words.values())}"
+                values = [*words.pop("fields", {}).values(), *words.values(), self._rows.folder(row)]
+                return f"DOC-{row['number']:06d} {row['number']} {' '.join(str(value) for value in values)}"
             case "version":
                 words = self._columns.open(row["sealed"], "versions", document, row["key"])
                 return f"{words['file_name']} {words['reason']}"
+            case "content":
+                return str(self._columns.open(row["sealed"], "version_texts", document, row["key"])["words"])
             case _:
                 return str(self._columns.open(row["sealed"], "annotations", row["key"], document)["text"])

@@ -58,12 +58,12 @@ async def append(conn: Conn, entry: Entry, sealed: bytes) -> int:
     return int(row["seq"]) if row else -1
 
 
-async def of_object(conn: Conn, object_id: str, *, limit: int = 1000) -> list[Link]:
-    """Return an object's entries, newest first."""
+async def of_object(conn: Conn, object_id: str) -> list[Link]:
+    """Return all of an object's entries, newest first."""
     cursor = await conn.execute(
         "SELECT o.*, r.log_index, r.leaf_hash FROM audit_outbox o LEFT JOIN audit_receipts r USING (seq)"
-        " WHERE o.object_id = %s ORDER BY o.seq DESC LIMIT %s",
-        (object_id, limit),
+        " WHERE o.object_id = %s ORDER BY o.seq DESC",
+        (object_id,),
     )
     return [Link(**row) for row in await cursor.fetchall()]
 

@@ -11,7 +11,7 @@ from tenant_app.storage.database import Conn, Row
 _BATCH = 200
 _LATEST = (
     "SELECT d.id, d.number, d.sealed, d.created_at, d.created_by, d.retention_class, d.retain_until, d.held_at,"
-    " d.disposed_at, v.number AS version, v.sha256, v.size, v.sealed_size,"
+    " d.disposed_at, d.folder_sealed, v.number AS version, v.sha256, v.size, v.sealed_size,"
     " v.media_type, v.sealed AS version_sealed, v.state, v.created_at AS version_at, v.created_by AS version_by,"
     " p.sealed AS author_sealed FROM documents d"
     " JOIN LATERAL (SELECT * FROM versions WHERE document = d.id ORDER BY number DESC LIMIT 1) v ON true"
@@ -19,12 +19,23 @@ _LATEST = (
 )
 _VERSION = "SELECT v.*, p.sealed AS author_sealed FROM versions v JOIN people p ON p.sub = v.created_by"
 
+_WORDS = (
+    "SELECT 'document' AS what, d.id AS document, d.number, '' AS key, d.sealed, d.folder_sealed, d.changed_at"
+    " FROM documents d WHERE {documents}"
+    " UNION ALL SELECT 'version', v.document, d.number, v.number::text, v.sealed, NULL, NULL FROM versions v"
+    " JOIN documents d ON d.id = v.document WHERE {versions}"
+    " UNION ALL SELECT 'content', t.document, d.number, t.version::text, t.sealed, NULL, NULL FROM version_texts t"
+    " JOIN documents d ON d.id = t.document WHERE {texts}"
+    " UNION ALL SELECT 'annotation', a.document, d.number, a.id::text, a.sealed, NULL, NULL FROM annotations a"
+    " JOIN documents d ON d.id = a.document WHERE {annotations}"
+)
+
 
 async def insert_document(conn: Conn, row: dict[str, Any]) -> int:
-    """Insert a document (id, sealed, at, by); return its human number."""
+    """Insert a document (id, sealed, folder, at, by); return its human number."""
     cursor = await conn.execute(
-        "INSERT INTO documents (id, sealed, created_at, created_by) VALUES (%(id)s, %(sealed)s, %(at)s, %(by)s)"
-        " RETURNING number",
+        "INSERT INTO documents (id, sealed, folder_sealed, created_at, created_by)"
+        " VALUES (%(id)s, %(sealed)s, %(folder)s, %(at)s, %(by)s) RETURNING number",
         row,
     )
     found = await cursor.fetchone()
@@ -49,6 +60,32 @@ async def insert_version(conn: Conn, row: dict[str, Any], content: bytes) -> Non
         "INSERT INTO contents (document, version, sealed) VALUES (%s, %s, %b)",
         (row["document"], row["number"], content),
     )
+
+
+async def insert_text(conn: Conn, document: UUID, number: int, sealed: bytes) -> None:
+    """Insert the sealed words of a version's content."""
+    await conn.execute(
+        "INSERT INTO version_texts (document, version, sealed) VALUES (%s, %s, %s)", (document, number, sealed)
+    )
+
+
+async def text_of(conn: Conn, document: UUID, number: int) -> bytes | None:
+    """Return the sealed words and number of pages of a version's content."""
+    cursor = await conn.execute(
+        "SELECT sealed FROM version_texts WHERE document = %s AND version = %s", (document, number)
+    )
+    row = await cursor.fetchone()
+    return bytes(row["sealed"]) if row else None
+
+
+async def describe(conn: Conn, document: UUID, sealed: bytes) -> None:
+    """Store a document's new description; the trail keeps the old one."""
+    await conn.execute("UPDATE documents SET sealed = %s, changed_at = now() WHERE id = %s", (sealed, document))
+
+
+async def file_in(conn: Conn, document: UUID, folder: bytes | None) -> None:
+    """Store where a document lies now."""
+    await conn.execute("UPDATE documents SET folder_sealed = %s, changed_at = now() WHERE id = %s", (folder, document))
 
 
 async def find_document(conn: Conn, document: UUID) -> Row | None:
@@ -149,22 +186,30 @@ async def altered(conn: Conn, after: tuple[UUID, int], limit: int) -> tuple[list
 
 
 async def words_since(conn: Conn, since: datetime) -> AsyncIterator[list[Row]]:
-    """Yield, in batches, what is searched in of everything made since: what, document, number, key, sealed.
+    """Yield, in batches, what is searched in of everything made or changed since.
 
-    `what` is document, version or annotation, `number` the document's human one, `key` what else the sealed value is bound to.
+    A row has what, document, number, key, sealed, folder_sealed, changed_at. `what` is document, version, content or annotation,
+    `number` the document's human one, `key` what else the sealed value is bound to; the last two are a document's own.
     """
+    conditions = {
+        "documents": "d.changed_at >= %(since)s",
+        "versions": "v.created_at >= %(since)s",
+        "texts": "t.created_at >= %(since)s",
+        "annotations": "a.created_at >= %(since)s",
+    }
     async with conn.cursor(name="words") as cursor:
-        await cursor.execute(
-            "SELECT 'document' AS what, d.id AS document, d.number, '' AS key, d.sealed FROM documents d"
-            " WHERE d.created_at >= %(since)s"
-            " UNION ALL SELECT 'version', v.document, d.number, v.number::text, v.sealed FROM versions v"
-            " JOIN documents d ON d.id = v.document WHERE v.created_at >= %(since)s"
-            " UNION ALL SELECT 'annotation', a.document, d.number, a.id::text, a.sealed FROM annotations a"
-            " JOIN documents d ON d.id = a.document WHERE a.created_at >= %(since)s",
-            {"since": since},
-        )
+        await cursor.execute(_WORDS.format(**conditions), {"since": since})
         while rows := await cursor.fetchmany(_BATCH):
             yield rows
+
+
+async def words_of(conn: Conn, documents: list[UUID]) -> list[Row]:
+    """Return everything that is searched in of these documents, as `words_since` does."""
+    one = "d.id = ANY(%(documents)s)"
+    cursor = await conn.execute(
+        _WORDS.format(documents=one, versions=one, texts=one, annotations=one), {"documents": documents}
+    )
+    return await cursor.fetchall()
 
 
 async def find_many(conn: Conn, numbers: list[int]) -> list[Row]:

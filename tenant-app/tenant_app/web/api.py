@@ -4,122 +4,40 @@ A program signs in through the page's form like a person does and sends the sess
 the session's form token in `X-CSRF-Token`, which `GET /api/v1/session` tells. Errors are problem+json.
 """
 
-from collections.abc import Awaitable, Callable
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import Depends, FastAPI, Path, Query, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.responses import Response as FastResponse
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from tenant_app.domain.access import Right
-from tenant_app.domain.documents import Document, Version
 from tenant_app.domain.media import BY_NAME
-from tenant_app.errors import AppError, ForgeryRefused, InvalidInput
+from tenant_app.errors import AppError, InvalidInput
 from tenant_app.factory import App
-from tenant_app.services.caller import Caller
-from tenant_app.services.sessions import same_token
 from tenant_app.web.api_authority import add_authority
-from tenant_app.web.api_model import WANTS, Model
-from tenant_app.web.forms import TOKEN_HEADER, refuse_other_sites
-from tenant_app.web.guard import Access, admit
+from tenant_app.web.api_parts import (
+    PROBLEMS,
+    WANTS,
+    AnnotationIn,
+    Annotator,
+    Anyone,
+    Before,
+    DocumentOut,
+    Number,
+    SessionOut,
+    VersionOut,
+    Viewer,
+    document_out,
+    version_out,
+)
+from tenant_app.web.api_records import add_records
+from tenant_app.web.guard import Access
 from tenant_app.web.problems import on_app_error, on_http_error
 
-
-class ProblemOut(BaseModel):
-    """An error, as RFC 9457 describes it."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    request: str
-
-
-class SessionOut(Model):
-    """The session of the caller."""
-
-    name: str
-    rights: list[str]
-    csrf_token: str
-
-
-class VersionOut(Model):
-    """One version."""
-
-    number: int
-    sha256: str
-    size: int
-    media_type: str
-    file_name: str
-    state: str
-    reason: str
-    author: str
-    created_at: datetime
-
-
-class DocumentOut(Model):
-    """One document with its newest version."""
-
-    id: UUID
-    number: str
-    title: str
-    kind: str
-    project: str
-    reference: str
-    latest: VersionOut
-    retain_until: datetime
-    held: bool
-
-
-class AnnotationIn(Model):
-    """A remark to be made."""
-
-    text: str
-    place: str = ""
-
-
-def needs(right: Right | Access) -> Callable[[Request], Awaitable[Caller]]:
-    """Return the dependency that lets in who has `right`, and checks the token of what changes something."""
-
-    async def dependency(request: Request) -> Caller:
-        app: App = request.app.state.cloister
-        caller = await admit(request, app, right)
-        if request.method not in {"GET", "HEAD"}:
-            refuse_other_sites(request, app.settings.hostname)
-            if not same_token(request.headers.get(TOKEN_HEADER, ""), caller.session.csrf):
-                raise ForgeryRefused("The X-CSRF-Token header is missing or is not this session's.")
-        return caller
-
-    return dependency
-
-
-Viewer = Annotated[Caller, Depends(needs(Right.VIEW))]
-Annotator = Annotated[Caller, Depends(needs(Right.ANNOTATE))]
-Anyone = Annotated[Caller, Depends(needs(Access.SIGNED_IN))]
-Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
-Before = Annotated[int | None, Query(ge=1, le=2**63 - 1)]
 _CONTENTS = {name: {"schema": {"type": "string", "format": "binary"}} for name in sorted(BY_NAME)}
-_KIND = "application/problem+json"
-# What any operation may answer beside its own; each is one of `errors.py`.
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": words, "content": {_KIND: {"schema": ProblemOut.model_json_schema()}}}
-    for status, words in {
-        400: "Not even JSON.",
-        401: "No live session.",
-        403: "The person has not the right, or the token is missing.",
-        404: "No such thing.",
-        409: "It does not fit the current state.",
-        413: "Too large.",
-        422: "It breaks a rule; nothing was changed.",
-        500: "A defect, or a record that failed its integrity check.",
-        503: "A part of the system does not answer; trying again helps.",
-    }.items()
-}
 
 
 def create_api(app: App) -> FastAPI:
@@ -131,7 +49,7 @@ def create_api(app: App) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        responses=_PROBLEMS,
+        responses=PROBLEMS,
     )
     api.state.cloister = app
     api.add_exception_handler(AppError, on_app_error)
@@ -149,7 +67,8 @@ def create_api(app: App) -> FastAPI:
         return SessionOut(name=caller.session.name, rights=rights, csrf_token=caller.session.csrf)
 
     _add_documents(api, app)
-    add_authority(api, app, needs)
+    add_records(api, app)
+    add_authority(api, app)
     return api
 
 
@@ -166,19 +85,19 @@ def _add_documents(api: FastAPI, app: App) -> None:
     async def documents(caller: Viewer, q: str = "", before: Before = None) -> list[DocumentOut]:
         """List up to 50 documents, newest first, or those that a search finds."""
         found = await app.search.find(caller, q[:200]) if q else await app.documents.page(caller, before=before)
-        return [_document(each) for each in found]
+        return [document_out(each) for each in found]
 
     @api.get("/documents/{document}", openapi_extra={WANTS: Right.VIEW.value})
     async def one(caller: Viewer, document: UUID) -> DocumentOut:
         """Tell one document."""
         found, _ = await app.documents.open(caller, document)
-        return _document(found)
+        return document_out(found)
 
     @api.get("/documents/{document}/versions", openapi_extra={WANTS: Right.VIEW.value})
     async def versions(caller: Viewer, document: UUID) -> list[VersionOut]:
         """List a document's versions, newest first."""
         _, found = await app.documents.open(caller, document)
-        return [_version(each) for each in found]
+        return [version_out(each) for each in found]
 
     @api.get(
         "/documents/{document}/versions/{number}/content",
@@ -207,31 +126,3 @@ def _add_documents(api: FastAPI, app: App) -> None:
     async def annotate(caller: Annotator, document: UUID, number: Number, remark: AnnotationIn) -> dict[str, UUID]:
         """Make a remark on a version."""
         return {"id": await app.annotations.add(caller, document, number, remark.text, remark.place)}
-
-
-def _version(version: Version) -> VersionOut:
-    return VersionOut(
-        number=version.number,
-        sha256=version.sha256,
-        size=version.size,
-        media_type=version.media_type,
-        file_name=version.file_name,
-        state=version.state.value,
-        reason=version.reason,
-        author=version.author_name,
-        created_at=version.created_at,
-    )
-
-
-def _document(document: Document) -> DocumentOut:
-    return DocumentOut(
-        id=document.id,
-        number=document.label,
-        title=document.metadata.title,
-        kind=document.metadata.kind.value,
-        project=document.metadata.project,
-        reference=document.metadata.reference,
-        latest=_version(document.latest),
-        retain_until=document.retain_until,
-        held=document.held,
-    )

@@ -26,6 +26,7 @@ from tenant_app.web import (
     pages_copies,
     pages_documents,
     pages_factor,
+    pages_filing,
     pages_me,
     pages_oidc,
     pages_people,
@@ -35,7 +36,7 @@ from tenant_app.web import (
 from tenant_app.web.api import create_api
 from tenant_app.web.guard import as_route
 from tenant_app.web.headers import StrictHeaders
-from tenant_app.web.limits import MAX_API_BODY, Limited
+from tenant_app.web.limits import API_FILES, MAX_API_BODY, Limited
 from tenant_app.web.metrics import metrics
 from tenant_app.web.probes import healthz, readyz
 from tenant_app.web.problems import on_app_error, on_defect, on_http_error
@@ -48,6 +49,7 @@ PAGES = [
     *pages_workflow.PAGES,
     *pages_documents.PAGES,
     *pages_copies.PAGES,
+    *pages_filing.PAGES,
     *pages_admin.PAGES,
     *pages_people.PAGES,
     *pages_authority.PAGES,
@@ -118,7 +120,7 @@ def create(app: App) -> Starlette:
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
-            Mount("/api/v1", Limited(create_api(app), max_body=MAX_API_BODY)),
+            Mount("/api/v1", Limited(create_api(app), max_body=MAX_API_BODY, streamed=API_FILES)),
             Mount("/static", _Static(directory=STATIC)),
             *(as_route(page) for page in PAGES),
         ],

@@ -6,17 +6,22 @@ from uuid import UUID
 from starlette.responses import RedirectResponse, Response
 
 from tenant_app.domain.access import Right
-from tenant_app.domain.documents import Kind, checked_metadata
+from tenant_app.domain.documents import Kind, Metadata, checked_metadata
+from tenant_app.domain.fields import PREFIX, checked_fields
+from tenant_app.domain.folders import checked_folder, crumbs
 from tenant_app.domain.media import ACCEPTED, BY_NAME
 from tenant_app.errors import Conflict, InvalidInput, NotFound
 from tenant_app.services.documents import PAGE
+from tenant_app.services.search import LIMIT
+from tenant_app.web import trail_filter
 from tenant_app.web.forms import whole_number
 from tenant_app.web.guard import Page
 from tenant_app.web.render import render
 from tenant_app.web.visit import Visit
 
 _SEE_OTHER = 303
-_READS = {"app:document:read", "app:document:export", "app:document:list", "app:trail:view"}
+# Entries that a trail page shows at once; the copies always have all of them.
+SHOWN = 300
 # What is uploaded never runs: no script, no fetch, and for all but PDF a sandbox. The browser's PDF viewer, which has its own
 # sandbox, shows nothing under the stricter policy.
 _CONTENT_CSP = "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'"
@@ -25,14 +30,29 @@ _PDF_CSP = "script-src 'none'; frame-ancestors 'self'"
 
 async def list_page(visit: Visit) -> Response:
     """Show documents, newest first, or those that a search finds."""
-    query = visit.request.query_params.get("q", "").strip()[:200]
+    asked = visit.request.query_params
+    query, folder = asked.get("q", "").strip()[:200], checked_folder(asked.get("folder", ""))
+    before = whole_number(asked.get("before", ""))
     if query:
-        found = await visit.app.search.find(visit.caller, query)
-        return render(visit, "documents.html", documents=found, more=None, first=False, query=query)
-    before = visit.request.query_params.get("before", "")
-    found = await visit.app.documents.page(visit.caller, before=whole_number(before))
-    more = found[-1].number if len(found) == PAGE else None
-    return render(visit, "documents.html", documents=found, more=more, first=not before, query="")
+        found, more = await visit.app.search.find(visit.caller, query), None
+    elif folder:
+        found = await visit.app.search.in_folder(visit.caller, folder, before=before)
+        more = found[-1].number if len(found) == LIMIT else None
+    else:
+        found = await visit.app.documents.page(visit.caller, before=before)
+        more = found[-1].number if len(found) == PAGE else None
+        await visit.app.search.refresh()
+    return render(
+        visit,
+        "documents.html",
+        documents=found,
+        more=more,
+        first=before is None,
+        query=query,
+        folder=folder,
+        crumbs=crumbs(folder),
+        below=[] if query else visit.app.search.tree.below(folder),
+    )
 
 
 async def upload_page(visit: Visit) -> Response:
@@ -43,13 +63,8 @@ async def upload_page(visit: Visit) -> Response:
 async def upload(visit: Visit) -> Response:
     """Store a new document and go to it."""
     try:
-        metadata = checked_metadata(
-            title=visit.text("title"),
-            kind=visit.text("kind"),
-            project=visit.text("project"),
-            reference=visit.text("reference"),
-        )
-        document = await visit.app.documents.create(visit.caller, metadata, await visit.upload("file"))
+        metadata, folder = given_metadata(visit), checked_folder(visit.text("folder"))
+        document = await visit.app.documents.create(visit.caller, metadata, await visit.upload("file"), folder=folder)
     except InvalidInput as error:
         return _upload_form(visit, error=error)
     return RedirectResponse(f"/documents/{document.id}", _SEE_OTHER)
@@ -95,15 +110,32 @@ async def content(visit: Visit) -> Response:
     return Response(body, media_type=media_type, headers=headers)
 
 
+async def picture(visit: Visit) -> Response:
+    """Answer a page of a PDF as a picture: seen on every screen, and nothing of the file reaches the browser."""
+    number, page = visit.request.path_params["number"], visit.request.path_params["page"]
+    body = await visit.app.documents.picture(visit.caller, document_id(visit), number, page)
+    return Response(body, media_type="image/png", headers={"Cache-Control": "no-store"})
+
+
 async def trail_page(visit: Visit) -> Response:
     """Show everything that happened to a document, old and new side by side."""
     document = document_id(visit)
     entries = await visit.app.documents.trail(visit.caller, document)
     found, _ = await visit.app.documents.open(visit.caller, document)
-    show = visit.request.query_params.get("show", "")
-    if show in {"changes", "reads"}:
-        entries = [entry for entry in entries if (entry.link.action in _READS) == (show == "reads")]
-    return render(visit, "trail.html", document=found, entries=entries, show=show)
+    asked = trail_filter.read(visit.request.query_params)
+    fitting = [entry for entry in entries if asked.fits(entry)]
+    return render(
+        visit,
+        "trail.html",
+        document=found,
+        total=len(entries),
+        fitting=len(fitting),
+        entries=fitting if asked.everything else fitting[:SHOWN],
+        asked=asked,
+        people=sorted({entry.body["actor"]["name"] for entry in entries}, key=str.casefold),
+        actions=sorted({entry.link.action for entry in entries}),
+        crumbs=crumbs(found.folder),
+    )
 
 
 async def _document_page(visit: Visit, *, error: InvalidInput | Conflict | None = None) -> Response:
@@ -116,19 +148,37 @@ async def _document_page(visit: Visit, *, error: InvalidInput | Conflict | None 
         document=document,
         versions=versions,
         standing=standing,
+        crumbs=crumbs(document.folder),
+        fields=visit.app.fields,
+        pages=await visit.app.documents.pages(document.latest),
         remarks=await visit.app.annotations.of(visit.caller, document.id),
         error=error,
         accept=",".join(sorted(ACCEPTED)),
-        preview=_preview(document.latest.media_type),
+        preview=preview_of(document.latest.media_type),
         reason=visit.text("reason"),
     )
 
 
-def _preview(media_type: str) -> str:
+def preview_of(media_type: str) -> str:
+    """Return how a type is shown in a page: as an image, in a frame, or (empty) not at all."""
     known = BY_NAME.get(media_type)
     if known is None or not known.inline:
         return ""
     return "image" if media_type.startswith("image/") else "frame"
+
+
+def given_metadata(visit: Visit) -> Metadata:
+    """Return the description that a form holds. Raises InvalidInput naming the field."""
+    kind = visit.text("kind")
+    return checked_metadata(
+        title=visit.text("title"),
+        kind=kind,
+        project=visit.text("project"),
+        reference=visit.text("reference"),
+        fields=checked_fields(
+            visit.app.fields, kind, {each.name: visit.text(PREFIX + each.name) for each in visit.app.fields}
+        ),
+    )
 
 
 def _upload_form(visit: Visit, *, error: InvalidInput | None = None) -> Response:
@@ -140,7 +190,11 @@ def _upload_form(visit: Visit, *, error: InvalidInput | None = None) -> Response
         kinds=[kind.value for kind in Kind],
         accept=",".join(sorted(ACCEPTED)),
         max_bytes=visit.app.documents.max_bytes,
-        given={name: visit.text(name) for name in ("title", "kind", "project", "reference")},
+        fields=visit.app.fields,
+        folders=visit.app.search.tree.paths(),
+        given={name: visit.text(name) for name in ("title", "kind", "project", "reference")}
+        | {"folder": visit.text("folder") or visit.request.query_params.get("folder", "")}
+        | {PREFIX + each.name: visit.text(PREFIX + each.name) for each in visit.app.fields},
     )
 
 
@@ -159,5 +213,11 @@ PAGES = [
     Page(method="GET", path="/documents/{document}", needs=Right.VIEW, handler=document_page),
     Page(method="POST", path="/documents/{document}/versions", needs=Right.AUTHOR, handler=add_version),
     Page(method="GET", path="/documents/{document}/versions/{number:int}/content", needs=Right.VIEW, handler=content),
+    Page(
+        method="GET",
+        path="/documents/{document}/versions/{number:int}/pages/{page:int}.png",
+        needs=Right.VIEW,
+        handler=picture,
+    ),
     Page(method="GET", path="/documents/{document}/trail", needs=Right.VIEW, handler=trail_page),
 ]

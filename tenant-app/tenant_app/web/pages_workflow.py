@@ -10,7 +10,7 @@ from tenant_app.errors import AppError, InvalidInput, NotFound, SigningRefused
 from tenant_app.services.components import Typed
 from tenant_app.services.signing import Request
 from tenant_app.web.guard import Access, Page
-from tenant_app.web.pages_documents import document_id
+from tenant_app.web.pages_documents import document_id, preview_of
 from tenant_app.web.render import render
 from tenant_app.web.visit import Visit
 
@@ -95,6 +95,8 @@ async def _dialog(visit: Visit, *, error: AppError | None = None) -> Response:
         status=error.status if error else 200,
         document=found,
         challenge=challenge,
+        pages=await visit.app.documents.pages(challenge.version),
+        preview=preview_of(challenge.version.media_type),
         error=error,
         reviewers=[person for person in reviewers if person.sub != visit.caller.session.sub],
         chosen=visit.form.getlist("reviewers"),

@@ -19,7 +19,8 @@ ACTION_WORDS = MappingProxyType(
         "app:document:create": "created the document",
         "app:document:list": "looked at the list",
         "app:document:read": "opened",
-        "app:document:update": "added a version",
+        "app:document:update": "changed the document",
+        "app:document:print": "made a printed copy",
         "app:document:export": "downloaded",
         "app:annotation:create": "remarked",
         "app:annotation:resolve": "settled a remark",
@@ -72,7 +73,9 @@ PATH_WORDS = MappingProxyType(
         "/size": "Size in bytes",
         "/sha256": "SHA-256",
         "/state": "State",
+        "/folder": "Folder",
         "/hold": "Legal hold",
+        "/id": "Id",
         "/annotation": "Remark",
         "/place": "Where",
         "/resolved": "Settled",
@@ -158,7 +161,16 @@ STATE_WORDS = MappingProxyType(
     }
 )
 
-PART_WORDS = MappingProxyType({"description": "its page", "content": "its content", "trail": "its trail"})
+PART_WORDS = MappingProxyType(
+    {
+        "description": "its page",
+        "content": "its content",
+        "trail": "its trail",
+        "rendition": "as a signed copy",
+        "evidence": "the evidence of a signature",
+        "proof": "the proof of an entry",
+    }
+)
 
 MEANING_WORDS = MappingProxyType(
     {

@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tenant_app.adapters.ports import Acknowledged, Outgoing, Seal
+from tenant_app.adapters.ports import Acknowledged, LogEvidence, Outgoing, Seal
 from tenant_app.errors import AuditAway, VaultAway, VaultRefused
 
 
@@ -84,6 +84,12 @@ class FakeAuditLog:
     def _answer(self, entry_id: str) -> Acknowledged:
         leaf = hashlib.sha256(entry_id.encode()).hexdigest()
         return Acknowledged(id=entry_id, log_index=self._index[entry_id], leaf_hash=leaf)
+
+    async def evidence(self, log_index: int) -> LogEvidence:
+        raise AuditAway("this log proves nothing")
+
+    def verifier(self) -> bytes:
+        return b""
 
     async def check(self) -> None:
         if self.away:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,8 +61,9 @@ def served(config: settings.Settings, ports: factory.Ports) -> Iterator[str]:
         thread.join(20)
 
 
-def shots() -> Path:
-    """Where screenshots go: outside the repository."""
-    folder = Path("/tmp/cloister-app-shots")
-    folder.mkdir(exist_ok=True)
+def shots(*, keep: bool = False) -> Path:
+    """Where screenshots go: outside the repository, unless CLOISTER_APP_SCREENSHOTS=1 asks for those that are kept in it."""
+    asked = keep and os.environ.get("CLOISTER_APP_SCREENSHOTS") == "1"
+    folder = Path(__file__).parents[3] / "docs" / "screenshots" / "app" if asked else Path("/tmp/cloister-app-shots")
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
