@@ -2,7 +2,7 @@
 
 kopf looks up which kinds there are by scanning the API server's discovery at each event of a CRD. Discovery follows a CRD by
 some hundred milliseconds, and two scans at once may end in the wrong order; a kind that was reinstalled is then never watched
-again (docs/adr/0011-kopf-begins-anew.md). So kopf scans once, at its start, and this module decides when: after the CRDs
+again (docs/adr/0010-kopf-begins-anew.md). So kopf scans once, at its start, and this module decides when: after the CRDs
 of our group have settled and discovery agrees with them.
 """
 
