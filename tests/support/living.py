@@ -139,17 +139,18 @@ def remove(name: str) -> None:
         if volume["spec"].get("claimRef", {}).get("namespace") == space:
             patch = '{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}'
             kubectl("patch", "pv", volume["metadata"]["name"], "--type=merge", "-p", patch)
-    # The namespace first: a record that is gone while its namespace lives is made anew from its labels.
-    kubectl("delete", "namespace", space, "--ignore-not-found", "--wait=false", user=OPERATOR)
-    kubectl("delete", "tenantrecord", name, "--ignore-not-found", user=OPERATOR)
+    _drop(name)
     kubectl("delete", "secret", f"{name}-directory", "-n", "cloister-system", "--ignore-not-found")
     if found:
         outside.forget_in_vault(found["spec"]["region"], found["spec"]["id"])
         outside.forget_in_store(found["spec"]["region"], found["spec"]["id"])
 
     def gone() -> bool:
-        if api.find(f"/api/v1/namespaces/{space}") is None:
+        live = api.find(f"/api/v1/namespaces/{space}")
+        if live is None:
             return True
+        if not live["metadata"].get("deletionTimestamp"):
+            _drop(name)  # the operator mended what it took for drift before it heard that the record is gone
         kubectl(
             "delete", "pods", "--all", "-n", space, "--grace-period=0", "--force", "--ignore-not-found", "--wait=false"
         )
@@ -158,6 +159,12 @@ def remove(name: str) -> None:
     until(f"{space} is gone", gone, 90, every=1)
     assert record(name) is None, f"the record of {name} came back"
     say(f"{name}: removed")
+
+
+def _drop(name: str) -> None:
+    """Delete namespace and record. The namespace first: a record that is gone while it lives is made anew from its labels."""
+    kubectl("delete", "namespace", f"tenant-{name}", "--ignore-not-found", "--wait=false", user=OPERATOR)
+    kubectl("delete", "tenantrecord", name, "--ignore-not-found", user=OPERATOR)
 
 
 def remove_all(names: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """The admission webhook as a server with TLS, over a real audit service, and an API server that knows whose an object is."""
 
+import asyncio
 import base64
 import contextlib
 import copy
@@ -21,6 +22,7 @@ from tenant_operator.handlers import admission
 from tenant_operator.handlers.admission_watch import secret
 from tests.support.tenants import DERIVE, tenant_body
 
+_GOODBYES = 0.3
 ALICE = {
     "username": "alice",
     "uid": "",
@@ -117,6 +119,7 @@ async def served(folder: Path, audit: AuditClient) -> AsyncIterator[Running]:
     kubernetes.add_routes([web.get("/{rest:.*}", find)])
     files = admission.Files(folder, folder)
     async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.sleep, _GOODBYES)  # the last: TLS says goodbye before its socket closes
         api = await _start(stack, kubernetes, None)
         whose = Whose(f"http://localhost:{api}", folder / "token", None)
         stack.push_async_callback(whose.close)
