@@ -24,7 +24,7 @@ from tests.tenant_app.support.site import Site
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 EACH = 25
-OPERATIONS = 33
+OPERATIONS = 30
 
 
 class Person:
@@ -72,12 +72,11 @@ def test_schemathesis_no_request_that_fits_or_breaks_the_description_is_a_defect
     for person in people_of.values():
         person.http.close()
     assert len(seen) == OPERATIONS
-    # The made-up requests got past the door of each operation; what reads answered, and most of what writes did something.
+    # The made-up requests got past the door of each operation, and what reads answered. What writes has rules that hardly any
+    # made-up body keeps: that it works for whom it is meant is the next test's.
     assert [label for label, statuses in seen.items() if not statuses - {401, 403}] == []
     assert [label for label, statuses in seen.items() if label.startswith("GET") and 200 not in statuses] == []
-    done = [label for label, statuses in seen.items() if not label.startswith("GET") and statuses & {200, 201, 204}]
-    assert len(done) >= 6, seen
-    assert set().union(*seen.values()) >= {200, 201, 404, 409, 422}
+    assert set().union(*seen.values()) >= {200, 201, 404, 422}
 
 
 def _walk(person: Person, operation, ids: dict, statuses: set[int]) -> None:
@@ -105,40 +104,45 @@ FILLED = {
 }  # fmt: skip
 
 
-def filled(description: dict, operation: dict) -> dict:
+def filled(description: dict, operation: dict, path: str) -> dict:
     """Return a body that fits an operation's description."""
     content = operation.get("requestBody", {}).get("content", {})
     if "application/json" not in content:
         return {"content": b"Hello\n"} if content else {}
     schema = description["components"]["schemas"][content["application/json"]["schema"]["$ref"].rpartition("/")[2]]
-    return {"json": {name: FILLED[name] for name in schema["required"]}}
+    values = {**FILLED, "kind": "restore_access"} if path.endswith("/requests") else FILLED
+    return {"json": {name: values[name] for name in schema["properties"] if name in values}}
 
 
 async def test_idor_every_operation_answers_a_stranger_401_another_role_403_and_unknown_ids_404(site: Site):
     alice, manager, stranger = await site.as_("alice"), await site.as_("max"), site.browser()
-    known = {"document": await alice.uploaded(), "sub": await sub(site.app, "alice"), "number": "1"}
+    await site.as_("rita")
+    known = {"document": await alice.uploaded(), "sub": await sub(site.app, "rita"), "number": "1"}
     description = (await alice.http.get("/api/v1/openapi.json")).json()
-    through = set(range(200, 500)) - {401, 403}
+    through, done = set(range(200, 500)) - {401, 403}, {200, 201, 204}
     wrong, walked = [], 0
     for path, operations in description["paths"].items():
         for method, operation in operations.items():
             right = operation["x-right"]
             ours, other = (manager, alice) if right == "administer" else (alice, manager)
             read = {200} if method == "get" else through
+            placed = [name for name in re.findall(r"\{(\w+)\}", path) if name != "number"]
+            works = done | {409} if placed and set(placed) <= known.keys() else through
             for browser, ids, expected in (
                 (stranger, known, {401}),
                 (other, known, read if right == "signed_in" else {403}),
-                (ours, {"number": "1"}, {404} if "{" in path else read),
+                (ours, {"number": "1"}, {404} if placed else read),
+                (ours, known, works),
             ):
                 at = "/api/v1" + re.sub(r"\{(\w+)\}", lambda each, ids=ids: ids.get(each[1], str(uuid.uuid4())), path)
-                body = filled(description, operation)
+                body = filled(description, operation, path)
                 headers = {"x-csrf-token": browser.token, "x-file-name": "a.txt", "x-reason": "A good reason"}
                 answer = await browser.http.request(method.upper(), at, headers=headers, **body)
                 walked += 1
                 if answer.status_code not in expected:
                     wrong.append((method, at, answer.status_code, answer.text[:200]))
     assert wrong == []
-    assert walked == 3 * OPERATIONS
+    assert walked == 4 * OPERATIONS
 
 
 async def test_a_file_through_the_api_may_be_larger_than_any_other_body_and_is_read_only_for_who_may_store_it(

@@ -72,7 +72,7 @@ class TwoPerson:
         self._acts: dict[str, tuple[str, Act]] = {}
 
     def register(self, kind: str, words: str, act: Act) -> None:
-        """Let `kind` be asked for; `act` does it for a person's id and returns what changed. Raises ValueError for a taken kind."""
+        """Let `kind` be asked for; `act` does it for a person's id and returns what changed. ValueError for a taken kind."""
         if kind in self._acts:
             raise ValueError(f"{kind} is registered already")
         self._acts[kind] = (words, act)
