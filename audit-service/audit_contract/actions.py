@@ -144,6 +144,7 @@ class Action(StrEnum):
     TWO_PERSON_CONFIRM = "app:two-person:confirm"  # another administrator confirmed it
     TWO_PERSON_REFUSE = "app:two-person:refuse"  # it was refused, withdrawn, or objected to
     TWO_PERSON_DO = "app:two-person:do"  # it took effect, its cool-off being over
+    TWO_PERSON_SEE = "app:two-person:see"  # the person it was done to has read of it
     SETTING_UPDATE = "app:setting:update"  # a setting of the app is changed, or that was refused
     POLICY_PUBLISH = "app:policy:publish"  # an accountability policy's new version is published
     POLICY_ACCEPT = "app:policy:accept"  # a person accepted a policy's version

@@ -87,6 +87,9 @@ class Forbidden(AppError):
     title = "You do not have this right"
 
 
+SUSPENDED = "Your access is suspended since a loss was reported. Two administrators can restore it."
+
+
 class AccessSuspended(AppError):
     """A loss of the person's credential was reported; nothing goes until two administrators restore the access (11.300(c))."""
 

@@ -11,6 +11,7 @@ from tenant_app.adapters.sinks import sink_of
 from tenant_app.adapters.vault import VaultKeys
 from tenant_app.domain.fields import Definition as Field
 from tenant_app.domain.identity import SessionRules
+from tenant_app.domain.lockout import LockoutRules, curves
 from tenant_app.domain.second_factor import FactorRules, Policy
 from tenant_app.domain.signing import PeriodRules
 from tenant_app.domain.workflow import Definition
@@ -27,7 +28,7 @@ from tenant_app.services.components import Components
 from tenant_app.services.delegations import Delegations
 from tenant_app.services.directory_watch import DirectoryWatch
 from tenant_app.services.documents import Documents
-from tenant_app.services.enrolment import Enrolment
+from tenant_app.services.enrolment import RESET, Enrolment
 from tenant_app.services.evidence import Evidence
 from tenant_app.services.export import Export
 from tenant_app.services.filing import Filing
@@ -156,6 +157,7 @@ def build(settings: Settings, ports: Ports) -> App:
         Inspection(settings.uploads),
         tenant=tenant,
         max_bytes=settings.uploads.max_bytes,
+        retention=timedelta(days=settings.records.retention_days),
     )
     search = Search(database, columns, recorder, tenant=tenant)
     alerts = Alerts(database, columns, recorder, list(ports.sinks), tenant=tenant)
@@ -164,9 +166,10 @@ def build(settings: Settings, ports: Ports) -> App:
     delegations = Delegations(database, columns, recorder, authority, people, definition)
     candidates = Candidates(database, ports.directory, authority, people)
     progress = Progress(database, columns, keyring, definition, delegations, tenant=tenant)
+    lockout = _lockout_rules(settings)
     factor = SecondFactor(database, columns, recorder, _factor_rules(settings))
-    sessions = Sessions(database, columns, recorder, ports.directory, factor, alerts, rules)
-    components = Components(database, recorder, ports.directory, alerts, factor, _period_rules(settings))
+    sessions = Sessions(database, columns, recorder, ports.directory, factor, alerts, rules, lockout)
+    components = Components(database, recorder, ports.directory, alerts, factor, _period_rules(settings), lockout)
     parts = Parts(
         database=database,
         columns=columns,
@@ -191,6 +194,10 @@ def build(settings: Settings, ports: Ports) -> App:
         people,
         cool_off=timedelta(seconds=settings.two_person.cool_off_seconds),
     )
+    enrolment = Enrolment(database, columns, recorder, factor, components, issuer=settings.tenant.display_name)
+    two_person.register(RESET, "Reset the second factor", enrolment.remove)
+    losses = Losses(database, columns, recorder, alerts, people, two_person)
+    losses.register(enrolment.remove)
     every = timedelta(days=settings.access_review.every_days)
     access_review = AccessReview(parts, components, authority, people, alerts, every)
     seal = PdfSeal(
@@ -211,9 +218,7 @@ def build(settings: Settings, ports: Ports) -> App:
         sessions=sessions,
         oidc=Oidc(database, columns, ports.directory, sessions, ports.provider, settings.oidc),
         factor=factor,
-        enrolment=Enrolment(
-            database, columns, recorder, alerts, factor, components, issuer=settings.tenant.display_name
-        ),
+        enrolment=enrolment,
         documents=documents,
         annotations=Annotations(database, columns, recorder),
         progress=progress,
@@ -232,7 +237,7 @@ def build(settings: Settings, ports: Ports) -> App:
         delegations=delegations,
         candidates=candidates,
         two_person=two_person,
-        losses=Losses(database, columns, recorder, alerts, people, two_person),
+        losses=losses,
         access_review=access_review,
         authority_watch=AuthorityWatch(database, columns, authority, delegations, two_person, access_review),
         relay=Relay(database, columns, recorder, ports.audit),
@@ -262,6 +267,18 @@ def _authority_rules(settings: Settings) -> AuthorityRules:
 def _factor_rules(settings: Settings) -> FactorRules:
     section = settings.second_factor
     return FactorRules(policy=Policy(section.policy), retest_after=timedelta(days=section.retest_days))
+
+
+def _lockout_rules(settings: Settings) -> LockoutRules:
+    section = settings.sessions.lockout
+    return LockoutRules(
+        curves=curves(
+            sign_in_failures=section.sign_in_failures,
+            sign_in_wait=timedelta(seconds=section.sign_in_wait_seconds),
+            signing_failures=section.signing_failures,
+            signing_wait=timedelta(seconds=section.signing_wait_seconds),
+        )
+    )
 
 
 def _period_rules(settings: Settings) -> PeriodRules:

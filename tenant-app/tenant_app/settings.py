@@ -163,8 +163,9 @@ class MetadataField(Section):
 
 
 class RecordsSection(Section):
-    """What is asked for about a document, and in which zone times are printed beside UTC (AT-58)."""
+    """How long a document is kept, what is asked for about it, and in which zone times are printed beside UTC (AT-58)."""
 
+    retention_days: int = Field(default=3650, ge=1, le=36525, description="Kept so long after its first version.")
     metadata: tuple[MetadataField, ...] = ()
     time_zone: str = "UTC"
 

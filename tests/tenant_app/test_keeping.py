@@ -3,10 +3,14 @@
 import io
 import json
 import subprocess
+from datetime import timedelta
 
 import psycopg
 import pytest
 
+from tenant_app import factory
+from tenant_app.adapters.directory import LdapDirectory
+from tests.tenant_app.support.callers import with_settings
 from tests.tenant_app.support.site import PDF, Site
 from tests.tenant_app.test_workflow import approved
 
@@ -189,3 +193,25 @@ async def test_at09_the_matrix_of_the_api_generated_from_its_openapi(site: Site)
                 if (answer.status_code == 403) == allowed:
                     wrong.append((role, method, path, answer.status_code))
     assert wrong == []
+
+
+@pytest.mark.parametrize("days", [400, 9000])
+async def test_a_document_is_kept_as_long_as_the_tenant_set_shorter_or_longer_than_the_databases_own(
+    fresh, keys, audit, server, days
+):
+    config = with_settings(fresh, records={"retentionDays": days})
+    app = factory.build(config, factory.Ports(keys=keys, directory=LdapDirectory(config.ldap), audit=audit))
+    await app.database.open()
+    site = Site(app)
+    try:
+        await (await site.as_("alice")).uploaded()
+        with server.admin(fresh.database.name) as conn:
+            kept = conn.execute("SELECT retain_until - created_at FROM documents").fetchone()[0]
+            assert kept == timedelta(days=days)
+    finally:
+        await site.close()
+        await app.close()
+
+
+def test_records_are_kept_ten_years_unless_the_tenant_says_otherwise(fresh):
+    assert fresh.records.retention_days == 3650

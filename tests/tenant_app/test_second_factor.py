@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 
-import psycopg
 import pyotp
 import pytest
 
@@ -289,57 +288,128 @@ def test_at46_use_within_the_time_keeps_a_device_ready():
     assert found.due(now - timedelta(days=30, seconds=1), now)
 
 
+async def make_due(server, fresh) -> None:
+    with server.admin(fresh.database.name) as conn:
+        conn.execute("UPDATE two_person_requests SET not_before = now() - interval '1 second'")
+
+
 async def test_a_reset_takes_two_administrators_and_its_owner_is_told(make, server, fresh, audit):
     site = await make("optional")
-    _, codes = await enrol(site, "alice", server, fresh)
+    phone, codes = await enrol(site, "alice", server, fresh)
     sub = await reviewer_sub(site, "alice")
     (manager, _), (other, _) = await sign_in(site, "max"), await sign_in(site, "olga")
-    ask = {"sub": sub, "reason": "Lost phone"}
-    assert (await manager.post("/admin/second-factors", ask)).status_code == 303
-    reset = re.search(r"second-factors/([0-9a-f-]{36})/confirm", (await other.get("/admin/second-factors")).text)[1]
-    assert reset not in (await manager.get("/admin/second-factors")).text
+    assert "Ask for the reset of Alice Author" in (await manager.get("/admin/second-factors")).text
+    ask = {"kind": "reset_second_factor", "reason": "Lost phone"}
+    assert (await manager.post(f"/admin/people/{sub}/requests", ask)).status_code == 303
+    assert "Reset is asked for" in (await manager.get("/admin/second-factors")).text
+    confirm = re.search(r"/admin/requests/[0-9a-f-]{36}/confirm", (await other.get("/admin/requests")).text)[0]
+    assert confirm not in (await manager.get("/admin/requests")).text
     # Alone, an administrator gets nowhere; and nobody without the right does.
-    assert (await manager.post(f"/admin/second-factors/{reset}/confirm")).status_code == 403
+    assert (await manager.post(confirm)).status_code == 403
     rita, _ = await sign_in(site, "rita")
-    assert (await rita.post(f"/admin/second-factors/{reset}/confirm")).status_code == 403
+    assert (await rita.post(confirm)).status_code == 403
+    assert (await other.post(confirm)).status_code == 303
+    # Before the cool-off is over the device is as it was, and its owner hears of it at once and may object.
+    assert await site.app.two_person.do_due() == 0
     assert (await sign_in(site, "alice", address="10.0.0.7"))[1] == 401
-    assert (await other.post(f"/admin/second-factors/{reset}/confirm")).status_code == 303
-    assert (await other.post(f"/admin/second-factors/{reset}/confirm")).status_code == 404
+    alice, _ = await sign_in(site, "alice", phone.code(), address="10.0.0.6")
+    assert "was asked for on your account" in (await alice.get("/")).text
+    await make_due(server, fresh)
+    assert await site.app.two_person.do_due() == 1
+    assert (await alice.get("/documents")).headers["location"].startswith("/sign-in")
     browser = site.browser(address="10.0.0.8")
     await browser.get("/sign-in")
     answer = await browser.post(
         "/sign-in", {"account": "alice", "password": people.password("alice"), "next": "/documents"}
     )
-    assert answer.headers["location"] == "/second-factor"
-    page = (await browser.get("/second-factor")).text
-    assert "was reset" in page
-    assert "Max Manager" in page
-    await browser.post("/second-factor/notice")
-    assert "was reset" not in (await browser.get("/second-factor")).text
+    assert answer.headers["location"] == "/"
+    page = (await browser.get("/")).text
+    assert "was done on your account" in page
+    assert "By Max Manager, confirmed by Olga Manager: “Lost phone”" in page
+    seen = re.search(r"/me/requests/[0-9a-f-]{36}/seen", page)[0]
+    assert (await browser.post(seen)).headers["location"] == "/"
+    assert "on your account" not in (await browser.get("/")).text
     assert (await sign_in(site, "alice", codes[0], address="10.0.0.9"))[1] == 303  # a code is not asked for any more
     with server.admin(fresh.database.name) as conn:
         assert conn.execute("SELECT count(*) FROM recovery_codes").fetchone()[0] == 0
-        assert [row[0] for row in conn.execute("SELECT kind FROM alerts")] == ["second_factor_reset"]
+        kinds = [row[0] for row in conn.execute("SELECT kind FROM alerts ORDER BY at")]
+    assert kinds == ["two_person_asked", "two_person_done"]
     await site.app.relay.deliver_all()
-    said = [
-        each["reason"]["code"]
-        for each in audit.entries
-        if each.get("reason", {}).get("code", "").startswith("second_factor")
+    steps = [entry["action"].rpartition(":")[2] for entry in audit.entries if "two-person" in entry["action"]]
+    assert steps == ["request", "refuse", "confirm", "do", "see"]
+    done = next(entry for entry in audit.entries if entry["action"] == "app:two-person:do")
+    assert {"path": "/secondFactor", "old": 1, "new": 0} in done["change"]
+
+
+async def test_a_reset_owner_who_has_to_set_up_a_device_first_is_told_on_that_page(make, server, fresh):
+    site = await make("required")
+    await enrol(site, "alice", server, fresh)
+    managers = [await enrol(site, uid, server, fresh) for uid in ("max", "olga")]
+    (first, _), (second, _) = [
+        await sign_in(site, uid, phone.code()) for uid, (phone, _) in zip(("max", "olga"), managers, strict=True)
     ]
-    assert said[-3:] == ["second_factor_reset_asked", "second_factor_reset", "second_factor_notice_read"]
+    sub = await reviewer_sub(site, "alice")
+    await first.get("/admin")
+    ask = {"kind": "reset_second_factor", "reason": "Lost phone"}
+    assert (await first.post(f"/admin/people/{sub}/requests", ask)).status_code == 303
+    confirm = re.search(r"/admin/requests/[0-9a-f-]{36}/confirm", (await second.get("/admin/requests")).text)[0]
+    assert (await second.post(confirm)).status_code == 303
+    await make_due(server, fresh)
+    assert await site.app.two_person.do_due() == 1
+    browser = site.browser(address="10.0.0.8")
+    await browser.get("/sign-in")
+    answer = await browser.post("/sign-in", {"account": "alice", "password": people.password("alice")})
+    assert answer.headers["location"] == "/second-factor"
+    page = (await browser.get("/second-factor")).text
+    assert "was done on your account" in page
+    seen = re.search(r"/me/requests/[0-9a-f-]{36}/seen", page)[0]
+    assert (await browser.post(seen)).headers["location"] == "/second-factor"
+    assert "on your account" not in (await browser.get("/second-factor")).text
 
 
-async def test_nobody_resets_their_own_and_the_database_itself_holds_the_rule(make, server, fresh):
+async def test_nobody_asks_for_a_reset_of_their_own(make, server, fresh):
     site = await make("optional")
     phone, _ = await enrol(site, "max", server, fresh)
     manager, _ = await sign_in(site, "max", phone.code())
     sub = await reviewer_sub(site, "max")
-    assert (await manager.post("/admin/second-factors", {"sub": sub, "reason": "Lost phone"})).status_code == 403
-    add = (
-        "INSERT INTO factor_resets (id, sub, sealed, asked_by, asked_at, expires_at, confirmed_by, confirmed_at)"
-        " VALUES (gen_random_uuid(), %(sub)s, '', %(asked)s, now(), now(), %(confirmed)s, now())"
-    )
+    assert "Ask for the reset" not in (await manager.get("/admin/second-factors")).text
+    ask = {"kind": "reset_second_factor", "reason": "Lost phone"}
+    assert (await manager.post(f"/admin/people/{sub}/requests", ask)).status_code == 403
     with server.admin(fresh.database.name) as conn:
-        for asked, confirmed in ((sub, "someone"), ("someone", "someone"), ("someone", sub)):
-            with pytest.raises(psycopg.errors.CheckViolation):
-                conn.execute(add, {"sub": sub, "asked": asked, "confirmed": confirmed})
+        assert conn.execute("SELECT count(*) FROM two_person_requests").fetchone()[0] == 0
+
+
+async def test_at43_a_reported_loss_voids_the_second_factor_with_its_recovery_codes(make, server, fresh, audit):
+    site = await make("optional")
+    phone, codes = await enrol(site, "alice", server, fresh)
+    alice, _ = await sign_in(site, "alice", phone.code())
+    await alice.get("/me")
+    answer = await alice.post("/me/loss", {"lost": "My phone was stolen on the train"})
+    assert answer.headers["location"].startswith("/sign-in")
+    with server.admin(fresh.database.name) as conn:
+        left = conn.execute("SELECT (SELECT count(*) FROM second_factors), (SELECT count(*) FROM recovery_codes)")
+        assert left.fetchone() == (0, 0)
+    # Neither the stolen phone nor a recovery code opens anything, nor would the password alone.
+    for number, code in enumerate((phone.totp.now(), codes[0], "")):
+        assert (await sign_in(site, "alice", code, address=f"10.0.1.{number}"))[1] == 403
+    await site.app.relay.deliver_all()
+    reported = next(entry for entry in audit.entries if entry["action"] == "app:loss:report")
+    assert {"path": "/secondFactor", "old": 1, "new": 0} in reported["change"]
+
+
+async def test_at57_a_review_of_access_is_signed_with_the_second_factor_too(make, server, fresh):
+    site = await make("required")
+    phone, _ = await enrol(site, "max", server, fresh)
+    manager, _ = await sign_in(site, "max", phone.code())
+    page = (await manager.get("/admin/reviews")).text
+    assert 'name="code"' in page
+    given = dict(re.findall(r'name="(nonce|sha256)" value="([^"]+)"', page))
+    given |= {"outcome": "in_order", "remarks": "", "account": "max", "password": people.password("max")}
+    assert (await manager.post("/admin/reviews", given)).status_code == 403
+    page = (await manager.get("/admin/reviews")).text
+    given |= dict(re.findall(r'name="(nonce|sha256)" value="([^"]+)"', page))
+    assert (await manager.post("/admin/reviews", {**given, "code": phone.code()})).status_code == 303
+    page = (await manager.get("/admin/reviews")).text
+    assert "id + password + totp" in page
+    # The period goes on: what comes next takes the password only.
+    assert 'name="code"' not in page

@@ -11,9 +11,11 @@ from psycopg import sql
 
 from tenant_app import factory
 from tenant_app.adapters.directory import LdapDirectory
-from tenant_app.errors import DirectoryAway, NotSignedIn, SignInRefused
+from tenant_app.errors import DirectoryAway, NotSignedIn, SigningRefused, SignInRefused
+from tenant_app.services.components import Typed
 from tenant_app.services.sessions import Client
 from tests.tenant_app.support import people
+from tests.tenant_app.support.callers import CLIENT, caller, with_settings
 from tests.tenant_app.support.site import Site
 
 
@@ -188,14 +190,60 @@ async def test_every_answer_is_strict_and_numbered(site: Site):
 
 
 def test_delays_grow_and_are_forgotten():
-    from tenant_app.domain.lockout import Failures, Scope, remaining, wait_of
+    from tenant_app.domain.lockout import Failures, LockoutRules, Scope
 
-    now = datetime.now(UTC)
+    now, rules = datetime.now(UTC), LockoutRules()
     waits = [
-        wait_of(Failures(scope=Scope.ACCOUNT_AT_SOURCE, count=count, last_at=now)).total_seconds()
+        rules.wait_of(Failures(scope=Scope.ACCOUNT_AT_SOURCE, count=count, last_at=now)).total_seconds()
         for count in range(1, 8)
     ]
     assert waits == [0, 0, 1, 2, 4, 8, 16]
-    assert wait_of(Failures(scope=Scope.ACCOUNT, count=1000, last_at=now)) == timedelta(seconds=30)
+    assert rules.wait_of(Failures(scope=Scope.ACCOUNT, count=1000, last_at=now)) == timedelta(seconds=30)
     old = Failures(scope=Scope.ACCOUNT_AT_SOURCE, count=1000, last_at=now - timedelta(hours=2))
-    assert remaining([old], now=now) == timedelta(0)
+    assert rules.remaining([old], now=now) == timedelta(0)
+
+
+def test_a_tenant_sets_what_failures_cost_and_a_wait_outlasts_the_hour_after_which_failures_are_forgotten():
+    from tenant_app.domain.lockout import Failures, LockoutRules, Scope, curves
+
+    now = datetime.now(UTC)
+    rules = LockoutRules(
+        curves=curves(
+            sign_in_failures=4,
+            sign_in_wait=timedelta(seconds=5),
+            signing_failures=3,
+            signing_wait=timedelta(hours=24),
+        )
+    )
+
+    def waits(scope: Scope, count: int) -> float:
+        return rules.wait_of(Failures(scope=scope, count=count, last_at=now)).total_seconds()
+
+    assert [waits(Scope.ACCOUNT, count) for count in (3, 4, 5, 6, 7, 99)] == [0, 1, 2, 4, 5, 5]
+    assert [waits(Scope.SIGNING, count) for count in (2, 3, 4)] == [0, 86400, 86400]
+    long_ago = Failures(scope=Scope.SIGNING, count=3, last_at=now - timedelta(hours=23))
+    assert rules.remaining([long_ago], now=now) == timedelta(hours=1)
+    assert rules.locks(long_ago)
+    assert rules.forget_before([Scope.ACCOUNT], now) == now - timedelta(hours=1)
+
+
+async def test_at44_signing_locks_after_as_many_failures_as_the_tenant_set(fresh, keys, audit):
+    config = with_settings(fresh, sessions={"lockout": {"signingFailures": 3, "signingWaitSeconds": 3600}})
+    app = factory.build(config, factory.Ports(keys=keys, directory=LdapDirectory(config.ldap), audit=audit))
+    await app.database.open()
+    try:
+        alice = await caller(app, "alice")
+        wrong = Typed(account="alice", password="wrong")
+        for _ in range(3):
+            with pytest.raises(SigningRefused, match="not right"):
+                await app.signing._components.prove(alice, CLIENT, wrong, datetime.now(UTC))
+        right, later = (
+            Typed(account="alice", password=people.password("alice")),
+            datetime.now(UTC) + timedelta(minutes=59),
+        )
+        with pytest.raises(SigningRefused, match="locked"):
+            await app.signing._components.prove(alice, CLIENT, right, later)
+        proven = await app.signing._components.prove(alice, CLIENT, right, later + timedelta(minutes=2))
+        assert proven["components"] == ["id", "password"]
+    finally:
+        await app.close()

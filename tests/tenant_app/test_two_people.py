@@ -11,6 +11,7 @@ from tests.tenant_app.support.callers import again, caller, sub, with_settings
 from tests.tenant_app.support.site import Site
 from tests.tenant_app.test_workflow import reviewer_sub, sign
 
+KIND = "reset_something"
 WHY = "The phone with the second factor was stolen"
 
 
@@ -25,11 +26,11 @@ async def quick(fresh, keys, audit):
 
 
 class Reset:
-    """Stands for the reset of a second factor: counts whose was reset."""
+    """Stands for any kind of act: counts whose was reset."""
 
     def __init__(self, app) -> None:
         self.done: list[str] = []
-        app.two_person.register("reset_second_factor", "Reset the second factor", self)
+        app.two_person.register(KIND, "Reset something of theirs", self)
 
     async def __call__(self, _conn, whose):
         self.done.append(whose)
@@ -45,7 +46,7 @@ async def open_alerts(app) -> list[str]:
 async def test_at38_a_lone_administrator_can_neither_confirm_nor_use_what_they_asked_for(quick, server, audit):
     app, reset = quick, Reset(quick)
     max_, alice, rita = [await caller(app, uid) for uid in ("max", "alice", "rita")]
-    id_ = await app.two_person.ask(max_, "reset_second_factor", alice.session.sub, WHY)
+    id_ = await app.two_person.ask(max_, KIND, alice.session.sub, WHY)
     assert await app.two_person.do_due() == 0
     with pytest.raises(Forbidden, match="Who asked cannot confirm"):
         await app.two_person.confirm(max_, id_)
@@ -67,7 +68,7 @@ async def test_at38_a_lone_administrator_can_neither_confirm_nor_use_what_they_a
     with pytest.raises(Forbidden):
         await app.two_person.confirm(rita, id_)
     with pytest.raises(Forbidden, match="own account"):
-        await app.two_person.ask(max_, "reset_second_factor", max_.session.sub, WHY)
+        await app.two_person.ask(max_, KIND, max_.session.sub, WHY)
     # Not even past the app, with its database role.
     with server.admin(app.settings.database.name) as conn, pytest.raises(Exception, match="check"):
         conn.execute("UPDATE two_person_requests SET confirmed_by = requested_by, confirmed_at = now()")
@@ -81,21 +82,29 @@ async def test_at38_a_lone_administrator_can_neither_confirm_nor_use_what_they_a
 async def test_at38_the_two_person_path_leaves_two_actors_in_the_log_and_tells_the_owner(quick, audit):
     app, reset = quick, Reset(quick)
     max_, olga, alice = [await caller(app, uid) for uid in ("max", "olga", "alice")]
-    id_ = await app.two_person.ask(max_, "reset_second_factor", alice.session.sub, WHY)
+    id_ = await app.two_person.ask(max_, KIND, alice.session.sub, WHY)
     with pytest.raises(Conflict, match="already"):
-        await app.two_person.ask(olga, "reset_second_factor", alice.session.sub, WHY)
+        await app.two_person.ask(olga, KIND, alice.session.sub, WHY)
     (told,) = await app.two_person.about(alice)
-    assert (told.words, told.by, told.confirmed_by) == ("Reset the second factor", "Max Manager", "")
+    assert (told.words, told.by, told.confirmed_by) == ("Reset something of theirs", "Max Manager", "")
     await app.two_person.confirm(olga, id_)
     before = (await again(app, alice)).session.authority
     assert await app.two_person.do_due() == 1
     assert await app.two_person.do_due() == 0
     assert reset.done == [alice.session.sub]
     assert (await again(app, alice)).session.authority > before
-    assert (await app.two_person.about(alice))[0].done_at is not None
+    (told,) = await app.two_person.about(alice)
+    assert told.done_at is not None
+    # Told for as long as it takes, until the owner says that they have read it; and nobody says so for them.
+    with pytest.raises(NotFound):
+        await app.two_person.acknowledge(olga, id_)
+    await app.two_person.acknowledge(alice, id_)
+    assert await app.two_person.about(alice) == []
+    with pytest.raises(NotFound):
+        await app.two_person.acknowledge(alice, id_)
     await app.relay.deliver_all()
     actors = [entry["actor"]["name"] for entry in audit.entries if entry["action"].startswith("app:two-person:")]
-    assert actors == ["Max Manager", "Olga Manager", "The document platform"]
+    assert actors == ["Max Manager", "Olga Manager", "The document platform", "Alice Author"]
     done = next(entry for entry in audit.entries if entry["action"] == "app:two-person:do")
     named = {change["path"]: change.get("new") for change in done["change"]}
     assert (named["/askedBy"], named["/confirmedBy"], named["/secondFactor"]) == ("Max Manager", "Olga Manager", "none")
@@ -105,13 +114,13 @@ async def test_at38_the_two_person_path_leaves_two_actors_in_the_log_and_tells_t
 async def test_nothing_takes_effect_before_the_cool_off_is_over_and_the_owner_can_object(site: Site):
     app, reset = site.app, Reset(site.app)
     max_, olga, alice = [await caller(app, uid) for uid in ("max", "olga", "alice")]
-    id_ = await app.two_person.ask(max_, "reset_second_factor", alice.session.sub, WHY)
+    id_ = await app.two_person.ask(max_, KIND, alice.session.sub, WHY)
     await app.two_person.confirm(olga, id_)
     with pytest.raises(Conflict, match="already"):
         await app.two_person.confirm(olga, id_)
     assert await app.two_person.do_due() == 0
     page = (await (await site.as_("alice")).get("/")).text
-    assert "Reset the second factor" in page
+    assert "Reset something of theirs" in page
     with pytest.raises(NotFound):
         await app.two_person.refuse(await caller(app, "rita"), id_, "Not my business")
     await app.two_person.refuse(alice, id_, "I have my phone in my hand")
@@ -149,13 +158,19 @@ async def test_at43_a_reported_loss_ends_every_session_and_signing_and_the_crede
         answer = await browser.get("/documents")
         assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=/documents&why=ended")
     assert (await sign(alice, "alice", document, "submit", reviewers=subs)).status_code in {303, 403}
-    # The thief knows the password: whatever session it opens may do nothing and is over at its first request.
+    # The thief knows the password: it opens nothing, and the attempt is recorded.
     thief = site.browser()
-    await thief.sign_in("alice")
-    answer: httpx.Response = await thief.get(f"/documents/{document}")
-    assert answer.status_code in {303, 403}
+    answer: httpx.Response = await thief.sign_in("alice")
+    assert (answer.status_code, "access is suspended" in answer.text) == (403, True)
+    assert (await thief.get(f"/documents/{document}")).headers["location"].startswith("/sign-in")
     with pytest.raises(AccessSuspended):
         await caller(app, "alice")
+    async with app.database.transaction() as conn:
+        found = await conn.execute(
+            "SELECT count(*) AS n FROM sessions JOIN people USING (sub) WHERE ended_at IS NULL AND"
+            " suspended_at IS NOT NULL"
+        )
+        assert (await found.fetchone())["n"] == 0
     async with app.database.transaction() as conn:
         found = await conn.execute("SELECT count(*) AS n FROM signatures")
         assert (await found.fetchone())["n"] == 0
@@ -165,6 +180,8 @@ async def test_at43_a_reported_loss_ends_every_session_and_signing_and_the_crede
     assert {"path": "/sessions", "old": 2, "new": 0} in entry["change"]
     assert {"path": "/secondFactor", "old": "set", "new": "void"} in entry["change"]
     assert await open_alerts(app) == ["loss_reported"]
+    refused = [entry["reason"]["code"] for entry in audit.entries if entry["action"] == "app:session:failure"]
+    assert refused == ["suspended", "suspended"]
 
 
 async def test_at43_access_comes_back_only_through_two_administrators(quick, audit):

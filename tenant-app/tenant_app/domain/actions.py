@@ -50,6 +50,7 @@ class Action(StrEnum):
     TWO_PERSON_CONFIRMED = "app:two-person:confirm"
     TWO_PERSON_REFUSED = "app:two-person:refuse"
     TWO_PERSON_DONE = "app:two-person:do"
+    TWO_PERSON_SEEN = "app:two-person:see"
     RETENTION_CHANGED = "app:retention:update"
     TRAIL_VIEWED = "app:trail:view"
     INTEGRITY_VIOLATION = "app:integrity:violation"

@@ -20,7 +20,6 @@ from tenant_app.errors import IntegrityViolation
 PAYLOAD_TYPE = "application/vnd.cloister.esign.v1+json"
 GENESIS = "none"
 CHALLENGE_LIFE = timedelta(minutes=5)
-MAX_FAILURES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

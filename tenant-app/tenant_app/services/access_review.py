@@ -22,7 +22,7 @@ from tenant_app.errors import Conflict, IntegrityViolation, InvalidInput, Signin
 from tenant_app.services.alerts import Alerts
 from tenant_app.services.authority import Authority
 from tenant_app.services.caller import Caller
-from tenant_app.services.components import Components, Typed
+from tenant_app.services.components import Asked, Components, Typed
 from tenant_app.services.parts import Parts
 from tenant_app.services.people import Known, People, of_directory
 from tenant_app.services.sessions import Client
@@ -92,15 +92,19 @@ class AccessReview:
         ]
         return Listing(lines=tuple(sorted(lines, key=lambda line: (line.name.casefold(), line.sub))))
 
-    async def challenge(self, caller: Caller, client: Client, listing: Listing) -> tuple[str, bool]:
-        """Return a fresh challenge for signing off exactly this list, and whether all components are needed."""
+    async def challenge(self, caller: Caller, client: Client, listing: Listing) -> tuple[str, Asked]:
+        """Return a fresh challenge for signing off exactly this list, and what has to be typed.
+
+        Raises NotReadyToSign, and SigningRefused when nothing the person has could be good enough.
+        """
         nonce, now = new_token(), datetime.now(UTC)
+        asked = await self._components.asked(caller, client, now)
         async with self._parts.database.transaction() as conn:
             await self._parts.readiness.check(conn, caller)
             bound = self._bound(listing.sha256)
             expires = now + CHALLENGE_LIFE
             await workflow.keep_challenge(conn, token_hash(nonce), caller.session.id_hash, bound, expires)
-        return nonce, self._components.is_first(caller, client, now)
+        return nonce, asked
 
     async def sign_off(self, caller: Caller, client: Client, given: Outcome) -> UUID:
         """Sign the review of the list as it was shown; return its id.

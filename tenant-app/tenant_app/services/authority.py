@@ -9,12 +9,10 @@ from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import SYSTEM, Change, Entry, ObjectRef, Reason, stamp
 from tenant_app.domain.authority import Held, InForce, in_force
 from tenant_app.domain.identity import Session, SessionEnd
-from tenant_app.errors import AccessSuspended, NotSignedIn
+from tenant_app.errors import SUSPENDED, AccessSuspended, NotSignedIn
 from tenant_app.services.recorder import Recorder
 from tenant_app.storage import authority, people
 from tenant_app.storage.database import Conn, Database, Row
-
-_SUSPENDED = "Your access is suspended since a loss was reported. Two administrators can restore it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +48,7 @@ class Authority:
                 await self.lapse(conn, now, session.sub)
                 row = await authority.standing(conn, session.sub) or row
         if row["suspended_at"] is not None:
-            raise AccessSuspended(_SUSPENDED)
+            raise AccessSuspended(SUSPENDED)
         found = self._in_force(row, session.roles, now)
         return replace(session, roles=found.roles, rights=found.rights, authority=row["authority"])
 

@@ -5,13 +5,12 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from tenant_app.adapters.ports import Directory
-from tenant_app.domain import lockout
 from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import Entry, ObjectRef, Reason
 from tenant_app.domain.identity import Person, SessionEnd, is_federated, normalise_account
 from tenant_app.domain.ids import token_hash
-from tenant_app.domain.lockout import Scope
-from tenant_app.domain.signing import CHALLENGE_LIFE, MAX_FAILURES, Period, PeriodRules, components_suffice, continues
+from tenant_app.domain.lockout import LockoutRules, Scope
+from tenant_app.domain.signing import CHALLENGE_LIFE, Period, PeriodRules, components_suffice, continues
 from tenant_app.errors import SigningRefused, SignInRefused
 from tenant_app.services.alerts import Alerts
 from tenant_app.services.caller import Caller
@@ -57,6 +56,7 @@ class Components:
         alerts: Alerts,
         factor: SecondFactor,
         rules: PeriodRules,
+        lockout: LockoutRules,
     ) -> None:
         self._database = database
         self._recorder = recorder
@@ -64,6 +64,7 @@ class Components:
         self._alerts = alerts
         self._factor = factor
         self._rules = rules
+        self._lockout = lockout
         self._gates = Gates()
         self._periods: dict[str, Period] = {}
 
@@ -211,17 +212,17 @@ class Components:
     async def _refuse_locked(self, caller: Caller, now: datetime) -> None:
         async with self._database.transaction() as conn:
             counters = await people.failures(conn, _keys(caller))
-        if lockout.remaining(counters, now=now).total_seconds() > 0:
+        if self._lockout.remaining(counters, now=now).total_seconds() > 0:
             raise SigningRefused("Signing is locked for you after failed attempts. Your security unit was told.")
 
     async def _failed(self, caller: Caller, now: datetime) -> NoReturn:
-        """Count a failure; the fifth locks signing, ends every session of the person, and alerts. Always raises."""
+        """Count a failure; one too many locks signing, ends every session of the person, and alerts. Always raises."""
         self._periods.pop(caller.session.sub, None)
         keys = _keys(caller)
         async with self._database.transaction() as conn:
-            await people.count_failure(conn, keys, now, now - lockout.FORGET_AFTER)
+            await people.count_failure(conn, keys, now, self._lockout.forget_before(keys, now))
             counters = await people.failures(conn, keys)
-            if counters[0].count >= MAX_FAILURES:
+            if self._lockout.locks(counters[0]):
                 entry = Entry(
                     action=Action.ACCOUNT_LOCKED,
                     actor=caller.actor,

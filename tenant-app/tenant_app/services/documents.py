@@ -1,7 +1,7 @@
 """Documents: upload, list, read, new version. Every read and every change has its entry (11.10(a) to (e))."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -60,6 +60,7 @@ class Documents:
         *,
         tenant: str,
         max_bytes: int,
+        retention: timedelta,
     ) -> None:
         self._database = database
         self._columns = columns
@@ -69,6 +70,7 @@ class Documents:
         self._tenant = tenant
         self._rows = Rows(columns, tenant)
         self.max_bytes = max_bytes
+        self._retention = retention
 
     async def create(self, caller: Caller, metadata: Metadata, upload: Upload, *, folder: str = "") -> Document:
         """Store a new document with its first version.
@@ -90,6 +92,7 @@ class Documents:
                     "folder": self._rows.sealed_folder(document, folder),
                     "at": now,
                     "by": caller.session.sub,
+                    "until": now + self._retention,
                 },
             )
             await self._insert(conn, prepared)

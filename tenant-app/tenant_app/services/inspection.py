@@ -130,7 +130,9 @@ class Inspection:
         seconds = seconds or SECONDS
         # A validator such as veraPDF brings a virtual machine that reserves address space: only its time is bounded here.
         bounds = (
-            ["prlimit", f"--as={MEMORY}", f"--cpu={int(seconds)}", "--core=0", "--fsize=0", "--"] if limited else []
+            ["prlimit", f"--as={MEMORY}", f"--cpu={max(1, int(seconds))}", "--core=0", "--fsize=0", "--"]
+            if limited
+            else []
         )
         async with self._turn:
             try:

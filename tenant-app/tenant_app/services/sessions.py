@@ -13,8 +13,9 @@ from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import Actor, Change, Entry, ObjectRef, Reason
 from tenant_app.domain.identity import Person, Session, SessionEnd, SessionRules
 from tenant_app.domain.ids import new_token, token_hash
+from tenant_app.domain.lockout import LockoutRules
 from tenant_app.domain.second_factor import Policy, Proven
-from tenant_app.errors import AccountAmbiguous, NotSignedIn, SignInDelayed, SignInRefused
+from tenant_app.errors import SUSPENDED, AccessSuspended, AccountAmbiguous, NotSignedIn, SignInDelayed, SignInRefused
 from tenant_app.services.alerts import Alerts
 from tenant_app.services.columns import Columns
 from tenant_app.services.gates import Gates
@@ -54,6 +55,7 @@ class Sessions:
         factor: SecondFactor,
         alerts: Alerts,
         rules: SessionRules,
+        lockout_rules: LockoutRules,
     ) -> None:
         self._database = database
         self._columns = columns
@@ -63,11 +65,12 @@ class Sessions:
         self._alerts = alerts
         self._gates = Gates()
         self.rules = rules
+        self._lockout = lockout_rules
 
     async def sign_in(self, typed: str, password: str, client: Client, code: str = "") -> tuple[str, Session]:
         """Return a new session and the token for its cookie.
 
-        Raises SignInRefused (one message for every cause), SignInDelayed, DirectoryAway, DependencyAway.
+        Raises SignInRefused (one message for every cause), SignInDelayed, AccessSuspended, DirectoryAway, DependencyAway.
         """
         await self._columns.ready()
         account = identity.normalise_account(typed)
@@ -82,7 +85,7 @@ class Sessions:
     ) -> tuple[Person, Proven]:
         async with self._database.transaction() as conn:
             counters = await people.failures(conn, keys)
-        wait = lockout.remaining(counters, now=datetime.now(UTC))
+        wait = self._lockout.remaining(counters, now=datetime.now(UTC))
         if wait > timedelta(0):
             await self.record_refusal(account, client, "delayed")
             raise SignInDelayed(max(1, round(wait.total_seconds())))
@@ -149,6 +152,7 @@ class Sessions:
         *,
         method: str = "ldap-simple-bind",
     ) -> tuple[str, Session]:
+        await self._refuse_suspended(person, client)
         token, csrf, now = new_token(), new_token(), datetime.now(UTC)
         session = Session(
             id_hash=token_hash(token),
@@ -196,6 +200,14 @@ class Sessions:
             await self._recorder.with_change(conn, *entries)
         return token, session
 
+    async def _refuse_suspended(self, person: Person, client: Client) -> None:
+        """Refuse somebody whose loss of a credential was reported, before there is a session (11.300(c))."""
+        async with self._database.transaction() as conn:
+            suspended = await people.is_suspended(conn, person.sub)
+        if suspended:
+            await self.record_refusal(person.account, client, "suspended")
+            raise AccessSuspended(SUSPENDED)
+
     async def _keep_person(self, conn: Conn, person: Person, client: Client) -> list[Entry]:
         known = await people.find_person(conn, person.sub)
         new = {**asdict(person), "roles": sorted(person.roles)}
@@ -235,7 +247,7 @@ class Sessions:
     ) -> None:
         now = datetime.now(UTC)
         async with self._database.transaction() as conn:
-            await people.count_failure(conn, keys, now, now - lockout.FORGET_AFTER)
+            await people.count_failure(conn, keys, now, self._lockout.forget_before(keys, now))
             counters = await people.failures(conn, keys)
             if ambiguous:
                 entry = refusal(account, "ambiguous", address=client.address, request=client.request)

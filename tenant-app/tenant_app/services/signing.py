@@ -35,7 +35,6 @@ class Challenge:
     version: Version
     transition: Transition
     statement: str
-    first_in_period: bool
     asked: Asked
     acting: Acting | None = None
 
@@ -94,7 +93,6 @@ class Signing:
             version=self._parts.rows.version(row),
             transition=transition,
             statement=definition.statements[transition.meaning],
-            first_in_period=asked.first,
             asked=asked,
             acting=acting,
         )

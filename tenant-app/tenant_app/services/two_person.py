@@ -72,7 +72,9 @@ class TwoPerson:
         self._acts: dict[str, tuple[str, Act]] = {}
 
     def register(self, kind: str, words: str, act: Act) -> None:
-        """Let `kind` be asked for; `act` does it for a person's id and returns what changed."""
+        """Let `kind` be asked for; `act` does it for a person's id and returns what changed. ValueError for a taken kind."""
+        if kind in self._acts:
+            raise ValueError(f"{kind} is registered already")
         self._acts[kind] = (words, act)
 
     @property
@@ -168,11 +170,29 @@ class TwoPerson:
     async def recent(self, caller: Caller) -> list[Asked]:
         """Return what is open and what took effect in the last week."""
         caller.require(Right.ADMINISTER)
-        return await self._asked(None)
+        await self._columns.ready()
+        async with self._database.transaction() as conn:
+            return await self._asked(conn, await two_person.recent(conn, datetime.now(UTC) - TOLD_FOR))
 
     async def about(self, caller: Caller) -> list[Asked]:
-        """Return the same about the caller, for the notice that they see after signing in."""
-        return await self._asked(caller.session.sub)
+        """Return what is open about the caller, and what was done and not acknowledged: their notice after signing in."""
+        await self._columns.ready()
+        async with self._database.transaction() as conn:
+            return await self._asked(conn, await two_person.untold(conn, caller.session.sub))
+
+    async def owes_notice(self, sub: str) -> bool:
+        """Say whether a person has yet to hear of something that is asked for or was done on their account."""
+        async with self._database.transaction() as conn:
+            return bool(await two_person.untold(conn, sub))
+
+    async def acknowledge(self, caller: Caller, id_: UUID) -> None:
+        """Note that the person it is about has read what was done. Raises NotFound."""
+        async with self._database.transaction() as conn:
+            if not await two_person.see(conn, id_, caller.session.sub, datetime.now(UTC)):
+                raise NotFound("There is no such notice.")
+            text = "The owner has read of it."
+            entry = _entry(Action.TWO_PERSON_SEEN, caller.actor, id_, caller.session.sub, (), text, caller.request)
+            await self._recorder.with_change(conn, entry)
 
     async def do_due(self) -> int:
         """Let every confirmed request whose cool-off is over take effect; return how many did."""
@@ -214,29 +234,24 @@ class TwoPerson:
             raise NotFound("There is no such open request.")
         return row
 
-    async def _asked(self, sub: str | None) -> list[Asked]:
-        await self._columns.ready()
-        async with self._database.transaction() as conn:
-            rows = await two_person.recent(conn, datetime.now(UTC) - TOLD_FOR, sub)
-            return [
-                Asked(
-                    id=row["id"],
-                    kind=row["kind"],
-                    words=self.kinds.get(row["kind"]) or str(row["kind"]),
-                    sub=row["sub"],
-                    name=await self._people.name(conn, row["sub"]),
-                    reason=self._columns.open(row["sealed"], "two_person_requests", str(row["id"]), row["sub"])[
-                        "reason"
-                    ],
-                    by=await self._people.name(conn, row["requested_by"]),
-                    by_sub=row["requested_by"],
-                    at=row["requested_at"],
-                    not_before=row["not_before"],
-                    confirmed_by=await self._people.name(conn, row["confirmed_by"]) if row["confirmed_by"] else "",
-                    done_at=row["done_at"],
-                )
-                for row in rows
-            ]
+    async def _asked(self, conn: Conn, rows: list[Row]) -> list[Asked]:
+        return [
+            Asked(
+                id=row["id"],
+                kind=row["kind"],
+                words=self.kinds.get(row["kind"]) or str(row["kind"]),
+                sub=row["sub"],
+                name=await self._people.name(conn, row["sub"]),
+                reason=self._columns.open(row["sealed"], "two_person_requests", str(row["id"]), row["sub"])["reason"],
+                by=await self._people.name(conn, row["requested_by"]),
+                by_sub=row["requested_by"],
+                at=row["requested_at"],
+                not_before=row["not_before"],
+                confirmed_by=await self._people.name(conn, row["confirmed_by"]) if row["confirmed_by"] else "",
+                done_at=row["done_at"],
+            )
+            for row in rows
+        ]
 
 
 def _entry(

@@ -1,7 +1,6 @@
-"""Second factors, recovery codes and resets."""
+"""Second factors and recovery codes."""
 
 from datetime import datetime
-from typing import Any
 
 from tenant_app.storage.database import Conn, Row
 
@@ -68,54 +67,3 @@ async def recovery_left(conn: Conn, sub: str) -> int:
     cursor = await conn.execute("SELECT count(*) AS count FROM recovery_codes WHERE sub = %s", (sub,))
     row = await cursor.fetchone()
     return int(row["count"]) if row else 0
-
-
-async def ask_reset(conn: Conn, row: dict[str, Any]) -> None:
-    """Keep a reset that was asked for: id, sub, sealed, by, at, until."""
-    await conn.execute(
-        "INSERT INTO factor_resets (id, sub, sealed, asked_by, asked_at, expires_at)"
-        " VALUES (%(id)s, %(sub)s, %(sealed)s, %(by)s, %(at)s, %(until)s)",
-        row,
-    )
-
-
-async def open_resets(conn: Conn, now: datetime) -> list[Row]:
-    """Return the resets that wait for a second administrator."""
-    cursor = await conn.execute(
-        "SELECT r.*, p.sealed AS person FROM factor_resets r JOIN people p USING (sub)"
-        " WHERE confirmed_at IS NULL AND expires_at > %s ORDER BY asked_at",
-        (now,),
-    )
-    return await cursor.fetchall()
-
-
-async def lock_reset(conn: Conn, reset: Any, now: datetime) -> Row | None:  # a UUID
-    """Return a waiting reset, held for this transaction."""
-    cursor = await conn.execute(
-        "SELECT * FROM factor_resets WHERE id = %s AND confirmed_at IS NULL AND expires_at > %s FOR UPDATE",
-        (reset, now),
-    )
-    return await cursor.fetchone()
-
-
-async def confirm_reset(conn: Conn, reset: Any, by: str, now: datetime) -> None:  # a UUID
-    """Note who confirmed a reset."""
-    await conn.execute("UPDATE factor_resets SET confirmed_by = %s, confirmed_at = %s WHERE id = %s", (by, now, reset))
-
-
-async def unseen_resets(conn: Conn, sub: str) -> list[Row]:
-    """Return the resets that took place and that the owner has not acknowledged."""
-    cursor = await conn.execute(
-        "SELECT * FROM factor_resets WHERE sub = %s AND confirmed_at IS NOT NULL AND seen_at IS NULL ORDER BY confirmed_at",
-        (sub,),
-    )
-    return await cursor.fetchall()
-
-
-async def acknowledge(conn: Conn, sub: str, now: datetime) -> int:
-    """Note that the owner has seen them; return how many."""
-    cursor = await conn.execute(
-        "UPDATE factor_resets SET seen_at = %s WHERE sub = %s AND confirmed_at IS NOT NULL AND seen_at IS NULL",
-        (now, sub),
-    )
-    return cursor.rowcount

@@ -15,6 +15,12 @@ async def find_person(conn: Conn, sub: str) -> bytes | None:
     return row["sealed"] if row else None
 
 
+async def is_suspended(conn: Conn, sub: str) -> bool:
+    """Say whether a loss was reported for a person and nobody has restored their access."""
+    cursor = await conn.execute("SELECT 1 FROM people WHERE sub = %s AND suspended_at IS NOT NULL", (sub,))
+    return await cursor.fetchone() is not None
+
+
 async def keep_person(conn: Conn, sub: str, sealed: bytes) -> None:
     """Store a person's newest description."""
     await conn.execute(

@@ -32,10 +32,10 @@ _WORDS = (
 
 
 async def insert_document(conn: Conn, row: dict[str, Any]) -> int:
-    """Insert a document (id, sealed, folder, at, by); return its human number."""
+    """Insert a document (id, sealed, folder, at, by, until: how long it is kept at least); return its human number."""
     cursor = await conn.execute(
-        "INSERT INTO documents (id, sealed, folder_sealed, created_at, created_by)"
-        " VALUES (%(id)s, %(sealed)s, %(folder)s, %(at)s, %(by)s) RETURNING number",
+        "INSERT INTO documents (id, sealed, folder_sealed, created_at, created_by, retain_until)"
+        " VALUES (%(id)s, %(sealed)s, %(folder)s, %(at)s, %(by)s, %(until)s) RETURNING number",
         row,
     )
     found = await cursor.fetchone()

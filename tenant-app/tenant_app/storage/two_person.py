@@ -54,11 +54,30 @@ async def due(conn: Conn, now: datetime) -> list[UUID]:
     return [row["id"] for row in await cursor.fetchall()]
 
 
-async def recent(conn: Conn, since: datetime, sub: str | None = None) -> list[Row]:
-    """Return what is open and what was done since, newest first; about one person or everybody."""
+async def recent(conn: Conn, since: datetime) -> list[Row]:
+    """Return what is open and what was done since, newest first."""
     cursor = await conn.execute(
-        "SELECT * FROM two_person_requests WHERE (%(sub)s::text IS NULL OR sub = %(sub)s)"
-        " AND ((done_at IS NULL AND ended_at IS NULL) OR done_at >= %(since)s) ORDER BY requested_at DESC, id",
-        {"sub": sub, "since": since},
+        "SELECT * FROM two_person_requests WHERE (done_at IS NULL AND ended_at IS NULL) OR done_at >= %s"
+        " ORDER BY requested_at DESC, id",
+        (since,),
     )
     return await cursor.fetchall()
+
+
+async def untold(conn: Conn, sub: str) -> list[Row]:
+    """Return what is open about a person, and what was done and not yet acknowledged by them, newest first."""
+    cursor = await conn.execute(
+        "SELECT * FROM two_person_requests WHERE sub = %s AND ended_at IS NULL AND seen_at IS NULL"
+        " ORDER BY requested_at DESC, id",
+        (sub,),
+    )
+    return await cursor.fetchall()
+
+
+async def see(conn: Conn, id_: UUID, sub: str, now: datetime) -> bool:
+    """Keep that the person it is about has read what was done; False when there is nothing of the kind."""
+    cursor = await conn.execute(
+        "UPDATE two_person_requests SET seen_at = %s WHERE id = %s AND sub = %s AND done_at IS NOT NULL AND seen_at IS NULL",
+        (now, id_, sub),
+    )
+    return cursor.rowcount == 1

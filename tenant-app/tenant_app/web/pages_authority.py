@@ -55,7 +55,7 @@ async def sign_review(visit: Visit) -> Response:
         sha256=visit.text("sha256"),
         outcome=visit.text("outcome"),
         remarks=visit.text("remarks"),
-        typed=Typed(account=visit.text("account"), password=visit.text("password")),
+        typed=Typed(account=visit.text("account"), password=visit.text("password"), code=visit.text("code")),
     )
     try:
         await visit.app.access_review.sign_off(visit.caller, visit.client, given)
@@ -91,10 +91,11 @@ async def _delegations(visit: Visit, *, error: AppError | None = None) -> Respon
 async def _reviews(visit: Visit, *, error: AppError | None = None) -> Response:
     app = visit.app
     listing = await app.access_review.listing(visit.caller)
-    missing, nonce, first = None, "", True
+    missing: SigningRefused | None = None
+    nonce, asked = "", None
     try:
-        nonce, first = await app.access_review.challenge(visit.caller, visit.client, listing)
-    except NotReadyToSign as found:
+        nonce, asked = await app.access_review.challenge(visit.caller, visit.client, listing)
+    except SigningRefused as found:
         missing = found
     return render(
         visit,
@@ -104,7 +105,7 @@ async def _reviews(visit: Visit, *, error: AppError | None = None) -> Response:
         missing=missing,
         listing=listing,
         nonce=nonce,
-        first_in_period=first,
+        asked=asked,
         statement=STATEMENT,
         outcomes=OUTCOMES,
         outcome=visit.text("outcome"),

@@ -1,7 +1,6 @@
-"""Pages of the second factor: one's own, and its reset by two administrators."""
+"""Pages of the second factor: one's own, and the list of everybody's for administrators."""
 
 from datetime import UTC, datetime
-from uuid import UUID
 
 import segno
 from markupsafe import Markup
@@ -9,9 +8,9 @@ from starlette.responses import RedirectResponse, Response
 
 from tenant_app.domain.access import Right
 from tenant_app.domain.identity import is_federated
-from tenant_app.errors import AppError, Conflict, Forbidden, InvalidInput, NotFound, SigningRefused
+from tenant_app.errors import AppError, InvalidInput, SigningRefused
 from tenant_app.services.components import Typed, proof_holds
-from tenant_app.services.enrolment import Offer
+from tenant_app.services.enrolment import RESET, Offer
 from tenant_app.web.guard import Access, Page
 from tenant_app.web.render import render
 from tenant_app.web.visit import SESSION_COOKIE, Visit
@@ -56,33 +55,21 @@ async def test(visit: Visit) -> Response:
     return RedirectResponse("/second-factor?done=tested", _SEE_OTHER)
 
 
-async def acknowledge(visit: Visit) -> Response:
-    """Note that the owner has read of a reset."""
-    await visit.app.enrolment.acknowledge(visit.caller)
-    return RedirectResponse("/second-factor", _SEE_OTHER)
-
-
-async def resets(visit: Visit) -> Response:
-    """Show administrators whose devices can be reset, and what waits for a second administrator."""
-    return await _resets(visit)
-
-
-async def ask_reset(visit: Visit) -> Response:
-    """Ask for a reset."""
-    try:
-        await visit.app.enrolment.ask_reset(visit.caller, visit.text("sub"), visit.text("reason"))
-    except (InvalidInput, NotFound, Forbidden) as error:
-        return await _resets(visit, error=error)
-    return RedirectResponse("/admin/second-factors", _SEE_OTHER)
-
-
-async def confirm_reset(visit: Visit) -> Response:
-    """Confirm what another administrator asked for."""
-    try:
-        await visit.app.enrolment.confirm_reset(visit.caller, _reset_id(visit))
-    except (NotFound, Conflict, Forbidden) as error:
-        return await _resets(visit, error=error)
-    return RedirectResponse("/admin/second-factors", _SEE_OTHER)
+async def devices(visit: Visit) -> Response:
+    """Show administrators who has a device, and where its reset is asked for."""
+    app = visit.app
+    members = [member.known for member in await app.administration.members(visit.caller)]
+    found = {member.sub: await app.factor.device(member.sub) for member in members}
+    asked = [each for each in await app.two_person.recent(visit.caller) if each.kind == RESET and not each.done_at]
+    return render(
+        visit,
+        "second_factors.html",
+        members=[member for member in members if found[member.sub].enrolled],
+        devices=found,
+        asked={each.sub for each in asked},
+        kind=RESET,
+        policy=app.factor.rules.policy.value,
+    )
 
 
 async def _own(visit: Visit, *, error: AppError | None = None) -> Response:
@@ -96,7 +83,7 @@ async def _own(visit: Visit, *, error: AppError | None = None) -> Response:
         device=await visit.app.factor.device(visit.caller.session.sub),
         federated=is_federated(visit.caller.session.sub),
         proved=proof_holds(visit.caller, datetime.now(UTC)),
-        notices=await visit.app.enrolment.notices(visit.caller),
+        asked=await visit.app.two_person.about(visit.caller),
         done=visit.request.query_params.get("done") == "tested",
     )
 
@@ -118,35 +105,10 @@ def _picture(address: str) -> Markup:
     return Markup(svg)  # noqa: S704  # made by the library from squares; nothing that was typed is in it
 
 
-async def _resets(visit: Visit, *, error: AppError | None = None) -> Response:
-    members = [member.known for member in await visit.app.administration.members(visit.caller)]
-    devices = {member.sub: await visit.app.factor.device(member.sub) for member in members}
-    return render(
-        visit,
-        "second_factors.html",
-        status=error.status if error else 200,
-        error=error,
-        members=[member for member in members if devices[member.sub].enrolled],
-        resets=await visit.app.enrolment.waiting_resets(visit.caller),
-        policy=visit.app.factor.rules.policy.value,
-    )
-
-
-def _reset_id(visit: Visit) -> UUID:
-    try:
-        return UUID(visit.request.path_params["reset"])
-    except ValueError as error:
-        raise NotFound("There is no such reset.") from error
-
-
-_RESETS = "/admin/second-factors"
 PAGES = [
     Page(method="GET", path="/second-factor", needs=Access.ENROLLING, handler=own),
     Page(method="POST", path="/second-factor/begin", needs=Access.ENROLLING, handler=begin),
     Page(method="POST", path="/second-factor/confirm", needs=Access.ENROLLING, handler=confirm),
     Page(method="POST", path="/second-factor/test", needs=Access.ENROLLING, handler=test),
-    Page(method="POST", path="/second-factor/notice", needs=Access.ENROLLING, handler=acknowledge),
-    Page(method="GET", path=_RESETS, needs=Right.ADMINISTER, handler=resets),
-    Page(method="POST", path=_RESETS, needs=Right.ADMINISTER, handler=ask_reset),
-    Page(method="POST", path=_RESETS + "/{reset}/confirm", needs=Right.ADMINISTER, handler=confirm_reset),
+    Page(method="GET", path="/admin/second-factors", needs=Right.ADMINISTER, handler=devices),
 ]

@@ -80,7 +80,13 @@ async def object_to(visit: Visit) -> Response:
         await visit.app.two_person.refuse(visit.caller, id_of(visit, "request"), visit.text("reason"))
     except SHOWN as error:
         return await _me(visit, error=error)
-    return RedirectResponse("/me", _SEE_OTHER)
+    return RedirectResponse("/second-factor" if visit.caller.session.must_enrol else "/me", _SEE_OTHER)
+
+
+async def seen(visit: Visit) -> Response:
+    """Note that one has read what two administrators did on one's account."""
+    await visit.app.two_person.acknowledge(visit.caller, id_of(visit, "request"))
+    return RedirectResponse("/second-factor" if visit.caller.session.must_enrol else "/", _SEE_OTHER)
 
 
 async def _me(visit: Visit, *, error: AppError | None = None) -> Response:
@@ -131,5 +137,6 @@ PAGES = [
     Page(method="POST", path="/me/delegations/{delegation}/accept", needs=Right.VIEW, handler=accept),
     Page(method="POST", path="/me/delegations/{delegation}/end", needs=Right.VIEW, handler=end),
     Page(method="POST", path="/me/loss", needs=Access.SIGNED_IN, handler=lose),
-    Page(method="POST", path="/me/requests/{request}/object", needs=Access.SIGNED_IN, handler=object_to),
+    Page(method="POST", path="/me/requests/{request}/object", needs=Access.ENROLLING, handler=object_to),
+    Page(method="POST", path="/me/requests/{request}/seen", needs=Access.ENROLLING, handler=seen),
 ]

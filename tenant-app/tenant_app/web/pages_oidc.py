@@ -3,10 +3,10 @@
 from starlette.responses import RedirectResponse, Response
 
 from tenant_app.domain.identity import Session
-from tenant_app.errors import DependencyAway, NotSignedIn, SignInRefused
+from tenant_app.errors import AccessSuspended, DependencyAway, NotSignedIn, SignInRefused
 from tenant_app.services.oidc import SetOut
 from tenant_app.web.guard import Access, Page, admit
-from tenant_app.web.pages_session import safe_next, set_session_cookie, sign_in_form
+from tenant_app.web.pages_session import after_sign_in, safe_next, set_session_cookie, sign_in_form
 from tenant_app.web.visit import WAY_COOKIE, Visit
 
 _SEE_OTHER = 303
@@ -33,9 +33,10 @@ async def callback(visit: Visit) -> Response:
     binder = visit.request.cookies.get(WAY_COOKIE, "")
     try:
         found = await visit.app.oidc.come_back(query, binder, visit.client, await _present(visit))
-    except (SignInRefused, DependencyAway) as error:
+    except (SignInRefused, AccessSuspended, DependencyAway) as error:
         return sign_in_form(visit, error=error, status=error.status)
-    response = RedirectResponse("/second-factor" if found.session.must_enrol else found.target, _SEE_OTHER)
+    target = await after_sign_in(visit, found.session, found.target) if found.token is not None else found.target
+    response = RedirectResponse(target, _SEE_OTHER)
     if found.token is not None:
         set_session_cookie(response, found.token)
     response.delete_cookie(WAY_COOKIE, path="/", secure=True, httponly=True, samesite="lax")

@@ -7,7 +7,9 @@ from starlette.responses import RedirectResponse, Response
 from tenant_app.domain.access import Right
 from tenant_app.domain.authority import day_end
 from tenant_app.errors import AppError
+from tenant_app.services.enrolment import RESET
 from tenant_app.services.identity_records import Verification
+from tenant_app.services.losses import RESTORE
 from tenant_app.web.guard import Handler, Page
 from tenant_app.web.pages_admin import SHOWN, id_of
 from tenant_app.web.render import render
@@ -91,11 +93,11 @@ async def _ask(visit: Visit, sub: str) -> None:
 async def _page(visit: Visit, *, error: AppError | None = None) -> Response:
     app, caller, sub = visit.app, visit.caller, visit.request.path_params["sub"]
     standing = await app.administration.person(caller, sub)
-    kinds = {
-        kind: words
-        for kind, words in app.two_person.kinds.items()
-        if kind != "restore_access" or standing.known.suspended_at is not None
+    needless = {
+        RESTORE: standing.known.suspended_at is None,
+        RESET: not (await app.factor.device(sub)).enrolled,
     }
+    kinds = {kind: words for kind, words in app.two_person.kinds.items() if not needless.get(kind)}
     return render(
         visit,
         "admin_person.html",

@@ -4,9 +4,10 @@ from urllib.parse import urlsplit
 
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from tenant_app.domain.identity import Session
 from tenant_app.domain.ids import new_token
 from tenant_app.domain.second_factor import Policy
-from tenant_app.errors import AppError, DependencyAway, NotSignedIn, SecondFactorMissing, SignInRefused
+from tenant_app.errors import AccessSuspended, AppError, DependencyAway, NotSignedIn, SecondFactorMissing, SignInRefused
 from tenant_app.web.guard import Access, Page, admit
 from tenant_app.web.render import render
 from tenant_app.web.visit import FORM_COOKIE, SESSION_COOKIE, Visit
@@ -39,13 +40,19 @@ async def sign_in(visit: Visit) -> Response:
         token, session = await visit.app.sessions.sign_in(
             typed, visit.text("password"), visit.client, visit.text("code")
         )
-    except (SignInRefused, DependencyAway) as error:
+    except (SignInRefused, AccessSuspended, DependencyAway) as error:
         return sign_in_form(visit, error=error, typed=typed, status=error.status)
-    first = session.must_enrol or await visit.app.enrolment.owes_notice(session.sub)
-    response = RedirectResponse("/second-factor" if first else safe_next(visit.text("next") or "/"), _SEE_OTHER)
+    response = RedirectResponse(await after_sign_in(visit, session, safe_next(visit.text("next") or "/")), _SEE_OTHER)
     set_session_cookie(response, token)
     response.delete_cookie(FORM_COOKIE, path="/", secure=True, httponly=True, samesite="strict")
     return response
+
+
+async def after_sign_in(visit: Visit, session: Session, wanted: str) -> str:
+    """Return where to go first: to what has to be set up, or to the notice of what was done on the person's account."""
+    if session.must_enrol:
+        return "/second-factor"
+    return "/" if await visit.app.two_person.owes_notice(session.sub) else wanted
 
 
 async def sign_out(visit: Visit) -> Response:

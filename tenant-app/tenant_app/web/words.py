@@ -51,6 +51,7 @@ ACTION_WORDS = MappingProxyType(
         "app:two-person:confirm": "confirmed what another asked for",
         "app:two-person:refuse": "refused what was asked for",
         "app:two-person:do": "what two agreed on took effect",
+        "app:two-person:see": "read what two agreed on",
         "app:document:delete": "asked to delete",
         "app:retention:update": "changed retention or hold",
         "app:trail:view": "opened the audit trail",

@@ -1,4 +1,4 @@
--- The second factor, its recovery codes, its reset by two administrators, how a session was opened, and sign-in through an OpenID
+-- The second factor, its recovery codes, being told of its reset, how a session was opened, and sign-in through an OpenID
 -- provider (21 CFR 11.200, 11.300).
 
 -- `pending` until the first code is confirmed; replacing a device keeps the active one until then. `last_step` is the newest time
@@ -19,21 +19,9 @@ CREATE TABLE recovery_codes (
     PRIMARY KEY (sub, hash)
 );
 
--- Asked for by one administrator, confirmed by another: the table itself refuses that these are one person, or the owner.
-CREATE TABLE factor_resets (
-    id           uuid PRIMARY KEY,
-    sub          text NOT NULL REFERENCES people (sub),
-    sealed       bytea NOT NULL,
-    asked_by     text NOT NULL,
-    asked_at     timestamptz NOT NULL,
-    expires_at   timestamptz NOT NULL,
-    confirmed_by text,
-    confirmed_at timestamptz,
-    seen_at      timestamptz,
-    CHECK (asked_by <> sub),
-    CHECK (confirmed_by IS NULL OR (confirmed_by <> asked_by AND confirmed_by <> sub))
-);
-CREATE INDEX factor_resets_open ON factor_resets (sub) WHERE seen_at IS NULL;
+-- When its owner acknowledged what two administrators did to their account, such as a reset: told until then, however late.
+ALTER TABLE two_person_requests ADD COLUMN seen_at timestamptz;
+GRANT UPDATE (seen_at) ON two_person_requests TO app;
 
 ALTER TABLE sessions
     ADD COLUMN factor text NOT NULL DEFAULT 'none',
@@ -52,4 +40,3 @@ CREATE TABLE oidc_flows (
 GRANT SELECT, INSERT, UPDATE, DELETE ON second_factors, recovery_codes TO app;
 GRANT UPDATE (proved_at) ON sessions TO app;
 GRANT SELECT, INSERT, DELETE ON oidc_flows TO app;
-GRANT SELECT, INSERT, UPDATE (confirmed_by, confirmed_at, seen_at) ON factor_resets TO app;
