@@ -38,7 +38,7 @@ $(VENV)/.synced: requirements.lock tools/apt-packages
 	@touch $@
 
 ## ---- by hand ---------------------------------------------------------------------------------------------------------
-.PHONY: env cluster images install lint type unit crds lock bench hooks
+.PHONY: env cluster images install lint type unit crds lock bench campaign hooks
 env: ## Shell lines that point kubectl, helm and cloister at the local cluster: eval "$$(make -s env)"
 	@$(BIN)/python -m localcluster env
 	@echo 'export PATH="$(CURDIR)/$(VENV)/bin:$$PATH"'
@@ -67,6 +67,10 @@ crds: init ## Generate crds/ from the models
 lock: init ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --all-extras \
 	    --python-version 3.11 --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+campaign: init ## What takes an hour and belongs into the night: 200 crashes of the audit service and of the app, every bit of a bundle
+	@CLOISTER_AUDIT_CRASHES=200 $(BIN)/pytest -m audit_campaign tests/audit_service tests/audit_contract
+	@CLOISTER_APP_KILLS=200 $(BIN)/pytest tests/tenant_app/test_crash.py
 
 bench: init ## Benchmarks, each written into bench/RESULTS.md (ten minutes or more; on a machine with nothing else to do)
 	@$(BIN)/python -m bench.audit --write
