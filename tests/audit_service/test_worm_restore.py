@@ -24,6 +24,7 @@ from audit_service.worm.command import run
 from tests.audit_service.copies import REGION, CopyBucket, copied, fill, make_bucket
 from tests.audit_service.postgres import Postgres
 from tests.audit_service.service import TENANT_LOG, Service, draft, migrated, running, until_writer
+from tests.audit_service.test_rotation import new_keys, until_keys, vkeys, with_keys
 from tests.support.object_store import ObjectStore, needs_store
 from tests.support.tenant_context import tenant_context
 
@@ -382,6 +383,30 @@ async def test_it_is_never_restored_over_more_or_other_entries_or_beside_a_write
         await fill(service, 1)
     assert await restore(bucket.settings(other), log=TENANT_LOG) == Exit.POLICY
     assert "another log by the name" in capsys.readouterr().err
+
+
+async def test_who_has_an_older_key_follows_a_restored_log_to_the_newest(
+    settings: Settings, postgres: Postgres, bucket: CopyBucket, tmp_path: Path
+) -> None:
+    old = vkeys(settings)
+    following = new_keys(tmp_path / "keys-1")
+    settings = bucket.settings(with_keys(settings, following=following))
+    async with running(settings, postgres) as service:
+        await until_writer(service)
+        await fill(service, 3)
+        async with service.client() as client:
+            await until_keys(client, vkeys(with_keys(settings, following)))
+        size = await fill(service, 3)
+        await copied(service, TENANT_LOG, size)
+    settings = with_keys(settings, following)
+    empty = await another_database(settings)
+    assert await restore(empty, log=TENANT_LOG) == 0
+    async with running(empty.model_copy(update={"worm": type(empty.worm)()}), postgres) as service:
+        await until_writer(service)
+        data = await _bundle(service, TENANT_LOG)
+        assert verify_bundle(data, old).problems == []
+        assert await fill(service, 1) == size + 1
+        assert verify_bundle(await _bundle(service, TENANT_LOG), old).trusted
 
 
 async def test_a_database_that_was_set_back_is_completed_from_the_copy(

@@ -7,8 +7,8 @@ from uuid import UUID
 import asyncpg
 
 from audit_service.store.errors import StoreError, translated
-from audit_service.store.records import LogRecord, NewLeaf, Signed, SourceHead, Value
-from audit_service.store.writing import insert_log
+from audit_service.store.records import Generation, LogRecord, NewLeaf, Signed, SourceHead, Value
+from audit_service.store.writing import insert_generation, insert_log
 
 
 class OtherEntryError(StoreError):
@@ -54,6 +54,13 @@ class RestoringStore:
                 columns=("log", "index", "field", "sealed", "erased_by"),
                 records=[(self.number, *row) for row in sealed + gone],
             )
+
+    async def keys(self, generations: Sequence[Generation]) -> None:
+        """Note the keys that signed the log one after the other, unless the database has noted them."""
+        async with translated():
+            if not await self._connection.fetchval("SELECT count(*) FROM generation WHERE log = $1", self.number):
+                for each in generations:
+                    await insert_generation(self._connection, self.number, each)
 
     async def finish(
         self, size: int, sources: Mapping[tuple[str, str], SourceHead], erasures: Mapping[tuple[str, int], int]

@@ -86,14 +86,14 @@ class WritingStore:
         async with translated(), self._pool.acquire(timeout=POOL_SECONDS) as connection, connection.transaction():
             await self._check_fence(connection)
             number = await insert_log(connection, record, signed)
-            await _insert_generation(connection, number, Generation(0, tuple(vkeys)))
+            await insert_generation(connection, number, Generation(0, tuple(vkeys)))
             return number
 
     async def add_generation(self, log: int, generation: Generation) -> None:
         """Note which keys sign from here on. Raises DuplicateError when another process has, FencedError."""
         async with translated(), self._pool.acquire() as connection, connection.transaction():
             await self._check_fence(connection)
-            await _insert_generation(connection, log, generation)
+            await insert_generation(connection, log, generation)
 
     async def integrate(
         self,
@@ -164,7 +164,8 @@ class WritingStore:
             raise FencedError(f"fence {self.fence} is not the writer's")
 
 
-async def _insert_generation(connection: asyncpg.Connection, log: int, new: Generation) -> None:
+async def insert_generation(connection: asyncpg.Connection, log: int, new: Generation) -> None:
+    """Note which keys sign from here on, in the transaction under way."""
     await connection.execute(
         "INSERT INTO generation (log, number, vkeys, announced, size, note) VALUES ($1, $2, $3, $4, $5, $6)",
         log,

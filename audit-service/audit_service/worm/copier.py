@@ -66,6 +66,7 @@ class Copier:
         self._away: set[str] = set()
         self._trusted: dict[tuple[int, str], Progress] = {}
         self._said: dict[tuple[str, str], float] = {}
+        self._keys: dict[tuple[int, str], int] = {}
 
     async def check(self) -> None:
         """Refuse a database that is behind its own copy, such as a new and empty one. Raises ForkError.
@@ -203,11 +204,14 @@ class Copier:
                 "%s no longer has the copy of %s (%d entries); it is made again", copy.store, copy.log.name, last
             )
             copy.progress = Progress()
+            self._keys.pop((copy.log.number, copy.store), None)
         self._trusted[copy.log.number, copy.store] = copy.progress
 
     async def _due(self, copy: LogCopy) -> None:
         signed = await self._reading.checkpoint(copy.log.number)
         await copy.identity(self._clock())
+        key = copy.log.number, copy.store
+        self._keys[key] = await copy.keys(self._keys.get(key, 0))
         await copy.bundles(signed)
         # Half of the time is left for the copying itself and for the next round.
         if await copy.lag(self._clock()) * 2 >= self._settings.lag_seconds:

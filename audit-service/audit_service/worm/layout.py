@@ -8,6 +8,7 @@ Under the prefix `<log>/`, every name is written once and never with other conte
 - `values/<N>`: the sealed values beside the 256 entries of that bundle, one JSON object a line; never plaintext.
 - `tail/<begin>-<end>` and `tail/<begin>-<end>.values`: entries that no full bundle holds yet, each once. Partial tiles would
   repeat up to 255 entries at every step, and nothing of a locked copy can be tidied away.
+- `keys/<number, 4 digits>.json`: a generation of the keys that sign, with the checkpoint by which those before handed over.
 - `checkpoint/<size, 20 digits>`: the signed note, written last: where it is, all that it covers is there.
 """
 
@@ -22,11 +23,12 @@ from typing import Any, Final
 
 from audit_contract.tiles import WIDTH, Tile
 from audit_contract.tiles import name as tile_name
-from audit_service.store.records import LogRecord, Value
+from audit_service.store.records import Generation, LogRecord, Value
 
 VERSION: Final = 1
 CHECKPOINTS: Final = "checkpoint/"
 IDENTITIES: Final = "identity/"
+KEYS: Final = "keys/"
 TAILS: Final = "tail/"
 _DIGITS: Final = 20
 _CHECKPOINT: Final = re.compile(r"checkpoint/([0-9]{20})")
@@ -150,6 +152,37 @@ def decode_identity(data: bytes) -> LogRecord:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise LayoutError(f"not an identity of a log: {type(error).__name__}: {error}") from error
+
+
+def generation_name(number: int) -> str:
+    """Return the name of a generation of keys."""
+    return f"{KEYS}{number:04}.json"
+
+
+def encode_generation(each: Generation) -> bytes:
+    """Return a generation of keys as the copy keeps it."""
+    note = None if each.note is None else base64.b64encode(each.note).decode()
+    facts = {
+        "number": each.number,
+        "vkeys": list(each.vkeys),
+        "announced": each.announced,
+        "size": each.size,
+        "note": note,
+    }
+    return _line(facts)
+
+
+def decode_generation(data: bytes) -> Generation:
+    """Read a generation of keys. Raises LayoutError."""
+    try:
+        facts = json.loads(data)
+        vkeys = tuple(str(vkey) for vkey in facts["vkeys"])
+        if facts["note"] is None:
+            return Generation(int(facts["number"]), vkeys)
+        note = base64.b64decode(facts["note"], validate=True)
+        return Generation(int(facts["number"]), vkeys, int(facts["announced"]), int(facts["size"]), note)
+    except (KeyError, TypeError, ValueError) as error:
+        raise LayoutError(f"not a generation of a log's keys: {type(error).__name__}: {error}") from error
 
 
 def encode_values(values: Sequence[Value]) -> bytes:

@@ -41,6 +41,15 @@ class LogCopy:
             await self.put(name, layout.encode_identity(self.log))
             await self._save(replace(self.progress, identity=name))
 
+    async def keys(self, copied: int) -> int:
+        """Copy the generations of keys from the one numbered `copied` on; return how many there are."""
+        noted = await self.reading.generations(self.log.number)
+        for each in noted[copied:]:
+            name = layout.generation_name(each.number)
+            if not await self.has(name):
+                await self.put(name, layout.encode_generation(each))
+        return len(noted)
+
     async def bundles(self, signed: Signed) -> None:
         """Copy the bundles that are full, with their values and the tiles that they complete."""
         full = signed.size // WIDTH

@@ -8,7 +8,7 @@ from audit_contract.keys import KeyVerifier
 from audit_contract.note import NoteError, SignatureError, UnsignedError
 from audit_contract.report import Exit
 from audit_contract.tiles import WIDTH, Tile, TileError, split_entries
-from audit_service.store.records import LogRecord, Signed, Value
+from audit_service.store.records import Generation, LogRecord, Signed, Value
 from audit_service.worm import layout
 from audit_service.worm.source import Source
 
@@ -61,6 +61,16 @@ class Copy:
         except (NoteError, SignatureError, UnsignedError):
             return None
         return Signed(said.size, said.root, note) if said.size == size else None
+
+    async def generations(self) -> list[Generation]:
+        """Return the generations of keys that the copy knows of, in order."""
+        found = []
+        for name in sorted(name for name in self.objects if name.startswith(layout.KEYS)):
+            try:
+                found.append(layout.decode_generation(await self.read(name)))
+            except layout.LayoutError as error:
+                raise BadCopyError(Exit.TAMPERED, None, f"{self.log.name}/{name}: {error}") from error
+        return found
 
     async def last(self) -> tuple[Signed, list[int]]:
         """Return the largest signed checkpoint, and the sizes of larger ones that are not signed by this log's keys."""

@@ -35,7 +35,7 @@ from audit_service.store.connect import open_pool, service_arguments
 from audit_service.store.copies import CopyProgress, Progress
 from audit_service.store.errors import translated
 from audit_service.store.reading import ReadingStore
-from audit_service.store.records import Signed
+from audit_service.store.records import Generation, Signed
 from audit_service.store.restoring import OtherEntryError, raise_fence, restoring, set_note
 from audit_service.store.writing import WritingStore, take_lease
 from audit_service.worm.check import Walk
@@ -115,6 +115,7 @@ class Restorer:
         walk = await self._walk(log)
         record, signed = walk.copy.log, walk.signed
         known = await _known(desk.reading, walk)
+        generations = await self._generations(walk)
         signers = self._keyring.current.signers(record.origin)
         first = await first_checkpoint(record.origin, signers, int(now().timestamp()))
         try:
@@ -122,6 +123,7 @@ class Restorer:
                 async for block in walk.blocks():
                     await store.add(block.leaves, block.erased)
                 erasures = {(entry, field_number(name)): by for (entry, name), by in walk.erasures.items()}
+                await store.keys(generations)
                 await store.finish(signed.size, walk.sources, erasures)
         except OtherEntryError as error:
             said = f"the database has another entry here than the copy of {log}: they are two histories"
@@ -132,6 +134,19 @@ class Restorer:
             progress = Progress(signed.size // WIDTH, signed.size)
             await desk.progress.save(store.number, self._source.where, progress)
         return Restored(log, signed.size, signed.root.hex(), store.size)
+
+    async def _generations(self, walk: Walk) -> list[Generation]:
+        """Return the keys that signed the log one after the other; a stranger follows them by what each signed for the next.
+
+        They count only as far as they lead to the keys at hand: those are the ones that go on signing.
+        """
+        found = await walk.copy.generations()
+        at_hand = tuple(key.vkey for key in await self._keyring.current.verifiers(walk.copy.log.origin))
+        while found and found[-1].vkeys != at_hand:
+            found.pop()
+        if [each.number for each in found] != list(range(len(found))):
+            raise BadCopyError(Exit.INCOMPLETE, None, f"{walk.copy.log.name}: a generation of its keys is missing")
+        return found
 
     async def _integrate(self, desk: "Desk", number: int, signed: Signed) -> None:
         """Build the tree as the service does, from what the database gives back, and put the published checkpoint there."""
