@@ -38,7 +38,9 @@ def check(folder: Path) -> list[str]:
     envelope = json.loads((folder / "signature.dsse.json").read_bytes())
     payload = _opened(envelope, folder)
     signer, meaning, record = payload["signer"], payload["meaning"], payload["record"]
-    said = [f"the tenant's key sealed it: {signer['printed_name']}, {meaning['code']}, {payload['time']['utc']}"]
+    behalf = payload.get("on_behalf_of")
+    who = signer["printed_name"] + (f", on behalf of {behalf['printed_name']}" if behalf else "")
+    said = [f"the tenant's key sealed it: {who}, {meaning['code']}, {payload['time']['utc']}"]
     if base64.b64decode(envelope["payload"]) != (folder / "payload.json").read_bytes():
         raise Failed("payload.json is not what was sealed")
     statement = (folder / "statement.txt").read_bytes()

@@ -118,6 +118,7 @@ def test_axe_finds_nothing_serious_on_the_pages_of_authority_and_they_work_by_ha
             "/admin/reviews",
             "/admin/delegations",
             "/admin/policies",
+            "/admin/second-factors",
             "/admin/records",
         ]
         for dark, phone in ((False, False), (True, True)):
@@ -197,7 +198,13 @@ def test_axe_finds_nothing_serious_on_any_page(address, axe, tmp_path):
         second.get_by_role("button", name="Confirm").click()
         examine(second, "/second-factor/confirm")
         second.screenshot(path=shots() / "43-codes-phone.png", full_page=True)
-        check(manager, "/admin/second-factors")
-        manager.screenshot(path=shots() / "44-second-factors.png", full_page=True)
+        for name, size, scheme in (
+            ("44-second-factors", (1280, 860), "light"),
+            ("45-second-factors-phone", (390, 844), "dark"),
+        ):
+            manager.set_viewport_size({"width": size[0], "height": size[1]})
+            manager.emulate_media(color_scheme=scheme)
+            check(manager, "/admin/second-factors")
+            manager.screenshot(path=shots() / f"{name}.png", full_page=True)
         assert second.problems == []
     assert found == []

@@ -13,6 +13,7 @@ from tenant_app.errors import Conflict, InvalidInput, NotFound
 from tests.tenant_app.support import people
 from tests.tenant_app.support.callers import caller, soon, sub, with_settings
 from tests.tenant_app.support.site import Browser, Site
+from tests.tenant_app.test_renditions import text_of
 from tests.tenant_app.test_workflow import dialog, sign, state, submitted
 
 WHY = "On leave until Monday"
@@ -69,6 +70,9 @@ async def test_a_delegate_signs_as_themselves_on_behalf_and_every_copy_says_so(s
     assert behalf["delegation"]["meaning"] == "approval"
     assert signed_by(payload) == "Pia Publisher, on behalf of Ana Approver"
     assert "Pia Publisher, on behalf of Ana Approver" in (await pia.get(f"/documents/{document}")).text
+    for copy in ("versions/1/rendition.pdf", "trail.pdf"):
+        pdf = (await pia.get(f"/documents/{document}/{copy}")).content
+        assert "Pia Publisher, on behalf of Ana Approver" in text_of(pdf), copy
     await site.app.relay.deliver_all()
     entry = [entry for entry in audit.entries if entry["action"] == "app:signature:create"][-1]
     assert entry["actor"]["name"] == "Pia Publisher"

@@ -13,13 +13,14 @@ from tenant_app.domain.second_factor import (
     recovery_hash,
     step_of,
 )
-from tenant_app.errors import SigningRefused, SignInRefused
+from tenant_app.errors import NotReadyToSign, SigningRefused, SignInRefused
 from tenant_app.services.columns import Columns
 from tenant_app.services.recorder import Recorder
 from tenant_app.storage import factors
 from tenant_app.storage.database import Conn, Database, Row
 
 _REFUSED = "The code is not right."
+_PAGE = "/second-factor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,25 +80,30 @@ class SecondFactor:
     async def asked_at_signing(self, sub: str) -> bool:
         """Say whether the first signing of a period takes a code.
 
-        Raises SigningRefused when the tenant demands one and there is none, or when the device has to be tested first (AT-46).
+        Raises NotReadyToSign when the tenant demands one and there is none, or when the device has to be tested first (AT-46).
         """
         if not self.used:
             return False
         device = await self.device(sub)
         if not device.enrolled:
             if self.rules.policy is Policy.REQUIRED:
-                raise SigningRefused("Set up your second factor first: this tenant signs with one.")
+                raise NotReadyToSign(
+                    "Set up your second factor first: this tenant signs with one.", link=_PAGE, label="Set it up"
+                )
             return False
         if device.due:
-            raise SigningRefused("Your second factor was not used for long. Test it under “Second factor”, then sign.")
+            words = "Your second factor was not used for long. Test it under “Second factor”, then sign."
+            raise NotReadyToSign(words, link=_PAGE, label="Test it")
         return True
 
     async def demand_device(self, sub: str) -> None:
-        """Return when there is a device that may sign. Raises SigningRefused."""
+        """Return when there is a device that may sign. Raises SigningRefused, NotReadyToSign."""
         if not self.used:
             raise SigningRefused("This tenant uses no second factor, without which people of its provider cannot sign.")
         if not await self.asked_at_signing(sub):
-            raise SigningRefused("Set up your second factor first: people of the provider sign with it.")
+            raise NotReadyToSign(
+                "Set up your second factor first: people of the provider sign with it.", link=_PAGE, label="Set it up"
+            )
 
     async def proves(self, sub: str, typed: str, *, test: bool = False) -> bool:
         """Say whether the code that was typed is the device's, using it up."""
