@@ -15,7 +15,7 @@ PERSON = {"type": "user", "sub": "dpo-1", "name": "Data Protection"}
 REASON = {"code": "ErasureRequest", "text": "ticket 17"}
 
 
-async def test_an_erased_value_is_gone_and_the_log_says_by_whom_and_why(service: Service) -> None:
+async def test_at61_an_erased_value_is_gone_and_the_log_says_by_whom_and_why(service: Service) -> None:
     async with service.client() as client, service.http() as http:
         log = await service.tenant_log(client)
         sent = draft(

@@ -86,7 +86,7 @@ def as_person(config: Path, *args: str) -> str:
     return done.stdout
 
 
-def test_an_edit_by_a_named_person_is_in_the_log_with_every_act_that_followed_from_it():
+def test_at25_an_edit_by_a_named_person_is_in_the_log_with_every_act_that_followed_from_it():
     with engineer("alice") as config, living.tenant(living.named("edit"), living.US) as name:
         living.ready(name)
         before = living.live(name)["spec"]["displayName"]

@@ -85,7 +85,7 @@ def _pods(tenant: str) -> dict[str, tuple[str, int]]:
 
 
 @pytest.mark.timeout(540)
-def test_a_customer_leaves_with_its_data_and_nothing_of_it_stays(leaver, tmp_path):
+def test_at51_a_customer_leaves_with_its_data_and_nothing_of_it_stays(leaver, tmp_path):
     name = leaver["metadata"]["name"]
     number = read("tenantrecord", name)["spec"]["id"]
     content = f"Batch record {uuid.uuid4()}\n".encode() * 500
