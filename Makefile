@@ -38,7 +38,7 @@ $(VENV)/.synced: requirements.lock tools/apt-packages
 	@touch $@
 
 ## ---- by hand ---------------------------------------------------------------------------------------------------------
-.PHONY: env cluster images install lint type unit crds lock bench campaign hooks
+.PHONY: env cluster images install lint type unit crds lock bench campaign traceability hooks
 env: ## Shell lines that point kubectl, helm and cloister at the local cluster: eval "$$(make -s env)"
 	@$(BIN)/python -m localcluster env
 	@echo 'export PATH="$(CURDIR)/$(VENV)/bin:$$PATH"'
@@ -67,6 +67,9 @@ crds: init ## Generate crds/ from the models
 lock: init ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --all-extras \
 	    --python-version 3.11 --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+traceability: init ## Generate docs/traceability.md, with the results of the last `make test`
+	@$(BIN)/python tools/traceability.py $(addprefix --junit ,$(wildcard $(VENV)/results-*.xml))
 
 campaign: init ## What takes an hour and belongs into the night: 200 crashes of the audit service and of the app, every bit of a bundle
 	@CLOISTER_AUDIT_CRASHES=200 $(BIN)/pytest -m audit_campaign tests/audit_service tests/audit_contract

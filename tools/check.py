@@ -17,6 +17,11 @@ def _tool(name: str) -> str:
     return str(_BIN / name)
 
 
+def _report(name: str) -> str:
+    """Return the option that keeps the results for `make traceability`."""
+    return f"--junit-xml={ROOT / '.venv' / f'results-{name}.xml'}"
+
+
 def lint() -> None:
     """Style, import rules, generated files, the lock."""
     with step("ruff: rules and format"):
@@ -64,7 +69,7 @@ def binaries() -> None:
 def fast_tests() -> None:
     """Tests that need no cluster, only real servers of their own."""
     with step("tests without a cluster"):
-        run([_tool("pytest"), "-m", "not cluster and not e2e", "--durations=10"])
+        run([_tool("pytest"), "-m", "not cluster and not e2e", "--durations=10", _report("fast")])
 
 
 def cluster_tests() -> None:
@@ -72,10 +77,11 @@ def cluster_tests() -> None:
     env = local_cluster()
     with step("what the API server accepts of the chart and its admission policies"):
         houses = ["--ignore=tests/cluster", "--ignore=tests/e2e", "tests"]
-        run([_tool("pytest"), "-m", "cluster or e2e", "-v", *houses], env=env)
+        run([_tool("pytest"), "-m", "cluster or e2e", "-v", _report("server"), *houses], env=env)
     onboard(env)
     with step("tests on the real cluster"):
-        run([_tool("pytest"), "-m", "cluster or e2e", "-v", "--durations=20", "tests/cluster", "tests/e2e"], env=env)
+        report = _report("cluster")
+        run([_tool("pytest"), "-m", "cluster or e2e", "-v", "--durations=20", report, "tests/cluster", "tests/e2e"], env=env)
 
 
 def bridge() -> None:
