@@ -81,7 +81,10 @@ def cluster_tests() -> None:
     onboard(env)
     with step("tests on the real cluster"):
         report = _report("cluster")
-        run([_tool("pytest"), "-m", "cluster or e2e", "-v", "--durations=20", report, "tests/cluster", "tests/e2e"], env=env)
+        run(
+            [_tool("pytest"), "-m", "cluster or e2e", "-v", "--durations=20", report, "tests/cluster", "tests/e2e"],
+            env=env,
+        )
 
 
 def bridge() -> None:
