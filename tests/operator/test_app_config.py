@@ -165,3 +165,12 @@ def test_nonsense_is_refused_with_the_field(change, word):
     body = tenant_context().spec.manifest() | change
     with pytest.raises(ValidationError, match=word):
         parse_spec({"spec": body})
+
+
+def test_at39_there_is_no_biometric_mode_neither_to_ask_for_nor_to_run():
+    body = tenant_context().spec.manifest()
+    body["identity"] |= {"secondFactor": "biometric"}
+    with pytest.raises(ValidationError, match="secondFactor"):
+        parse_spec({"spec": body})
+    with pytest.raises(ValidationError, match="policy"):
+        Settings.model_validate(config(tenant_context()) | {"secondFactor": {"policy": "biometric"}})
