@@ -1,26 +1,21 @@
 """The inspector's pages in a real Chromium, over TLS: as an inspector uses them, and as axe-core and a small screen see them."""
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page
 
 from audit_contract import zipapp
 from audit_contract.entry import Actor, Change, ObjectRef, Reason
 from audit_contract.verify import verify_bundle
 from tests.audit_service.live import Live, served
 from tests.audit_service.service import TENANT_LOG, Service, draft
+from tests.support.browser import axe_source, chromium
 
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
-AXE_CACHE = Path.home() / ".cache" / "cloister" / "axe"
-AXE = AXE_CACHE / "node_modules" / "axe-core" / "axe.min.js"
 AXE_RUN = "async () => (await axe.run(document, {resultTypes: ['violations']})).violations.map(v => [v.impact, v.id, v.nodes[0].html])"
 AUDITOR = "system:serviceaccount:tenant-acme-pharma:auditor"
 PLATFORM_AUDITOR = "system:serviceaccount:cloister-audit:platform-auditor"
@@ -92,14 +87,6 @@ def live(settings, postgres, tmp_path) -> Iterator[Live]:
     with served(settings, postgres, tmp_path) as found:
         found.do(fill)
         yield found
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        yield found
-        found.close()
 
 
 def new_page(browser: Browser, live: Live, *, dark: bool = False, phone: bool = False) -> Page:
@@ -236,15 +223,7 @@ def test_on_a_phone_in_the_dark_and_with_the_keyboard_alone(live: Live) -> None:
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    if not AXE.exists():
-        npm = shutil.which("npm")
-        if npm is None:
-            pytest.skip("axe-core comes from the npm registry, and there is no npm here")
-        AXE_CACHE.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [npm, "install", "--silent", "--prefix", str(AXE_CACHE), "axe-core@4"], check=True, capture_output=True
-        )
-    return AXE.read_text()
+    return axe_source()
 
 
 def test_axe_finds_nothing_to_object_to_on_any_page(live: Live, axe: str) -> None:

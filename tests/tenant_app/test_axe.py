@@ -1,36 +1,24 @@
 """axe-core on every page, light and dark, desktop and phone: nothing serious (from the npm registry, kept in the cache)."""
 
 import re
-import shutil
-import subprocess
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pyotp
 import pytest
 
 from tenant_app import factory, settings
 from tenant_app.adapters.directory import LdapDirectory
+from tests.support.browser import axe_source
 from tests.tenant_app.support import people
 from tests.tenant_app.support.chromium import chromium, new_page, sign_in
 from tests.tenant_app.support.live import served, shots
 
-CACHE = Path.home() / ".cache" / "cloister" / "axe"
-FILE = CACHE / "node_modules" / "axe-core" / "axe.min.js"
 RUN = "async () => (await axe.run(document, {resultTypes: ['violations']})).violations.map(v => [v.impact, v.id, v.nodes[0].html])"
 
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    if not FILE.exists():
-        npm = shutil.which("npm")
-        if npm is None:
-            pytest.skip("axe-core comes from the npm registry, and there is no npm here")
-        CACHE.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [npm, "install", "--silent", "--prefix", str(CACHE), "axe-core@4"], check=True, capture_output=True
-        )
-    return FILE.read_text()
+    return axe_source()
 
 
 @pytest.fixture

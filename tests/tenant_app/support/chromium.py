@@ -1,22 +1,11 @@
 """Debian's Chromium through playwright's synchronous API."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from playwright.sync_api import Browser, Page
 
-from playwright.sync_api import Browser, Page, sync_playwright
-
+from tests.support.browser import chromium
 from tests.tenant_app.support import people
 
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        yield browser
-        browser.close()
+__all__ = ["chromium", "new_page", "sign_in"]
 
 
 def new_page(browser: Browser, address: str, *, dark: bool = False, phone: bool = False) -> Page:
