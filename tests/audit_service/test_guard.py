@@ -89,7 +89,7 @@ async def test_it_refuses_a_log_of_other_entries_and_a_log_that_is_gone(
     async with running(guarded, postgres) as service:
         await until_writer(service)
         await _fill(service, 5)
-    tables = "log, head, leaf, source, value, tile, checkpoint, finding"
+    tables = "log, head, leaf, source, value, tile, checkpoint, span, posting"
     await _as_superuser(settings, f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
     async with running(guarded, postgres) as service:
         assert "the database has 0" in await _refusal(service)

@@ -210,7 +210,7 @@ async def test_a_database_that_was_set_back_is_not_written_to_behind_its_witness
 async def test_an_emptied_database_and_a_second_log_of_a_known_name_are_refused(
     settings: Settings, postgres: Postgres, tmp_path: Path
 ) -> None:
-    tables = "log, head, leaf, source, value, tile, checkpoint, finding"
+    tables = "log, head, leaf, source, value, tile, checkpoint, span, posting"
     with witnesses(tmp_path, settings, 1) as (witness,):
         watched = with_witnesses(settings, [witness.peer(vkeys=witness.vkeys())])
         async with running(watched, postgres) as service:

@@ -7,10 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final
-
-import orjson
 
 from audit_contract.merkle import leaf_hash, perfect_nodes
 from audit_contract.tiles import tile_for
@@ -23,12 +20,12 @@ from audit_service.log.tree import FullTile, GrowingTree, edge
 from audit_service.metrics import CHECKPOINT_SECONDS, CHECKPOINTS
 from audit_service.settings import Pace
 from audit_service.store.errors import DamagedError, FencedError, StoreError
+from audit_service.store.postings import SPAN, search_rows
 from audit_service.store.reading import ReadingStore
 from audit_service.store.records import Signed, Stored
 from audit_service.store.writing import WritingStore
 
 _log = logging.getLogger(__name__)
-_CHUNK: Final = 2048
 _RETRY: Final = 1.0
 
 
@@ -101,7 +98,7 @@ class Integrator:
             tree = await self._load(log, signed)
         size = await self._reading.size(log)
         while signed.size < size:
-            end = min(size, signed.size + _CHUNK)
+            end = min(size, signed.size + SPAN)
             leaves = await self._reading.leaves(log, signed.size, end)
             self._trees.pop(log, None)  # until the store has what the tree is about to know
             signed = await self._extend(log, signed, tree, leaves)
@@ -142,18 +139,10 @@ class Integrator:
         )
         tiles = [_row(log, tile) for tile in tree.take_full()]
         await self._guard.keep(record.name, signed)  # first: nobody is ever shown a checkpoint that is not remembered
-        await self._writing.integrate(log, old.size, signed, tiles, [_finding(log, leaf) for leaf in leaves])
+        await self._writing.integrate(log, old.size, signed, tiles, search_rows(leaves))
         CHECKPOINTS.inc()
         return signed
 
 
 def _row(log: int, tile: FullTile) -> tuple[int, int, int, bytes, bytes]:
     return log, tile.level, tile.index, tile.hashes, tile.root
-
-
-def _finding(log: int, stored: Stored) -> tuple[object, ...]:
-    """Return an entry's search row. Its hash held, so its bytes are what was written, which was canonical: no second look."""
-    data = orjson.loads(stored.data)
-    target = data["object"]
-    event = datetime.fromisoformat(data["t"]["event"])
-    return log, stored.index, data["actor"]["sub"], target["type"], target["id"], data["action"], event

@@ -1,7 +1,7 @@
 """Everything that is read."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 
@@ -9,6 +9,7 @@ from audit_contract.tiles import WIDTH, Tile
 from audit_service.store.connect import POOL_SECONDS
 from audit_service.store.errors import DamagedError, translated
 from audit_service.store.records import Generation, LogRecord, Signed, SourceHead, Stamped, Stored, Value
+from audit_service.store.searching import question
 
 _LOGS: Final = "SELECT number, name, origin, kind, tenant, namespace, region, retention_days, sealed_key FROM log "
 
@@ -165,14 +166,8 @@ class ReadingStore:
         With `newest` the last ones come first. Filters: actor, object_type, object_id, action (equal), since and until
         (event times, ISO 8601).
         """
-        where, values = ["log = $1", "index >= $2", "index < $3"], [log, begin, size]
-        for column, value in filters.items():
-            values.append(value)  # type: ignore[arg-type]  # a text among numbers
-            where.append(_FILTERS[column].format(f"${len(values)}"))
-        # Only texts of this module and numbers enter the query; what the caller gave is in `values`.
-        order = "DESC" if newest else "ASC"
-        query = f"SELECT index FROM finding WHERE {' AND '.join(where)} ORDER BY index {order} LIMIT {int(limit)}"  # noqa: S608
-        return [row["index"] for row in await self._fetch(query, *values)]
+        query, values = question(log, begin, size, filters, limit, newest=newest)
+        return [row[0] for row in await self._fetch(query, *values)]
 
     async def entries(self, log: int, indices: Sequence[int]) -> list[Stored]:
         """Return these entries, in order."""
@@ -182,13 +177,3 @@ class ReadingStore:
             list(indices),
         )
         return [Stored(*row) for row in rows]
-
-
-_FILTERS: Final[dict[str, Any]] = {
-    "actor": "actor = {}",
-    "object_type": "object_type = {}",
-    "object_id": "object_id = {}",
-    "action": "action = {}",
-    "since": "event >= {}::text::timestamptz",
-    "until": "event < {}::text::timestamptz",
-}

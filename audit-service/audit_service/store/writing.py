@@ -7,6 +7,7 @@ import asyncpg
 
 from audit_service.store.connect import POOL_SECONDS
 from audit_service.store.errors import FencedError, translated
+from audit_service.store.postings import SearchRows
 from audit_service.store.records import Generation, LogRecord, NewLeaf, Signed, SourceHead, Stamped
 
 _LOCK: Final = 0x6175646974  # "audit": the session lock that the one writer holds
@@ -41,10 +42,11 @@ WITH moved AS (UPDATE checkpoint SET size = $3, root = $4, note = $5, signed = n
      filled AS (INSERT INTO tile (log, level, index, hashes, root)
                 SELECT * FROM unnest($7::int[], $8::smallint[], $9::bigint[], $10::bytea[], $11::bytea[]) AS new (log)
                  WHERE log IN (SELECT log FROM moved)),
-     found AS (INSERT INTO finding (log, index, actor, object_type, object_id, action, event)
-               SELECT * FROM unnest($12::int[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::text[],
-                                    $18::timestamptz[]) AS new (log)
-                WHERE log IN (SELECT log FROM moved))
+     spans AS (INSERT INTO span (log, start, earliest, latest, events)
+               SELECT log, $12::bigint, $13::text::timestamptz, $14::text::timestamptz, $15::text::timestamptz[] FROM moved),
+     found AS (INSERT INTO posting (log, facet, value, start, offsets)
+               SELECT log, facet, value, $12::bigint, offsets::smallint[]
+                 FROM moved, unnest($16::smallint[], $17::bytea[], $18::text[]) AS new (facet, value, offsets))
 SELECT count(*) FROM moved
 """
 
@@ -101,7 +103,7 @@ class WritingStore:
         old_size: int,
         signed: Signed,
         tiles: Sequence[tuple[int, int, int, bytes, bytes]],
-        findings: Sequence[tuple[object, ...]],
+        search: SearchRows,
     ) -> None:
         """Add full tiles (log, level, index, hashes, root) and search rows, and set the checkpoint, compared with the old.
 
@@ -112,7 +114,8 @@ class WritingStore:
                 _INTEGRATE,
                 *(log, old_size, signed.size, signed.root, signed.note, self.fence),
                 *_columns(tiles, 5),
-                *_columns(findings, 7),
+                *search.span,
+                *_columns(search.postings, 3),
             )
         if not moved:
             raise FencedError(
