@@ -65,6 +65,9 @@ class AppendEndpoint:
         await _answer(send, status, body)
 
 
+APPEND: Final = AppendEndpoint()
+
+
 def _waits(query: bytes) -> bool:
     """Tell whether the caller waits for the checkpoint. Raises ApiError 400 for any other wish."""
     asked = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
