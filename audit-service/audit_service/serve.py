@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 
 from audit_service import keyring
 from audit_service.http.app import build
+from audit_service.http.corked import CorkedProtocol
 from audit_service.http.identity import TokenChecker
 from audit_service.http.state import State
 from audit_service.log.books import Books
@@ -50,7 +51,7 @@ async def run_server(app: Starlette, listen: Listen) -> None:
         ssl_certfile=listen.cert_file,
         ssl_keyfile=listen.key_file,
         loop="none",
-        http="httptools",
+        http=CorkedProtocol,
         ws="none",
         access_log=False,
         log_config=None,

@@ -35,7 +35,7 @@ class Outside:
     def start(self) -> None:
         paths = {"PYTHONPATH": str(ROOT / "audit-service"), CONFIG_VARIABLE: str(self.config)}
         with (self.config.parent / "service.log").open("ab") as log:
-            command = [sys.executable, "-m", "audit_service", "serve"]
+            command = [os.environ.get("SVC_PY", sys.executable), "-m", "audit_service", "serve"]
             self.process = subprocess.Popen(command, env={**os.environ, **paths}, stderr=log)
 
     def kill(self) -> None:
