@@ -111,7 +111,9 @@ class FakeCluster(Effects):
         for key, volume in list(self.objects.items()):
             if key.kind != "PersistentVolume":
                 continue
-            claim = volume["spec"]["claimRef"]
+            claim = volume["spec"].get("claimRef")
+            if not claim:  # available to the next claim, and kept
+                continue
             bound = ObjectKey("v1", "PersistentVolumeClaim", claim["namespace"], claim["name"]) in self.objects
             if not bound and volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete":
                 del self.objects[key]
