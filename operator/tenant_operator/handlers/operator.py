@@ -188,22 +188,26 @@ class Operator:
             self.queue.add(tenant, Priority.RESYNC, delay)
 
     async def _offboard(self, name: str) -> None:
-        asked = self.cluster.get(ObjectKey(API_VERSION, "TenantOffboarding", "", name))
-        found = stamp.genuine(stamp.key_of(self.derive), asked) if asked else None
-        serving = SERVING.set(found.entry if found else "")
         try:
-            again = await self.offboarder.reconcile(name)
-            delay = again.total_seconds() if again is not None else None
+            delay = await self._bring_further(name)
         except CloisterError as error:
             _log.warning("offboarding %s: %s", name, error.message)
             delay = 5.0
         except Exception:  # as above
             _log.exception("offboarding %s: a mistake in the operator", name)
             delay = _AFTER_A_BUG_SECONDS
-        finally:
-            SERVING.reset(serving)
         if delay is not None:
             self.offboardings.add(name, Priority.RESYNC, delay)
+
+    async def _bring_further(self, name: str) -> float | None:
+        asked = self.cluster.get(ObjectKey(API_VERSION, "TenantOffboarding", "", name))
+        found = stamp.genuine(stamp.key_of(self.derive), asked) if asked else None
+        serving = SERVING.set(found.entry if found else "")
+        try:
+            again = await self.offboarder.reconcile(name)
+        finally:
+            SERVING.reset(serving)
+        return again.total_seconds() if again is not None else None
 
     async def _ping_audit(self) -> None:
         announced = False
