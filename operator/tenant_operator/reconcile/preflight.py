@@ -46,13 +46,23 @@ def spec_errors(spec: TenantSpec) -> Finding | None:
         return stalled(Reason.INVALID_SPEC, f"spec.network: {error}")
     if error := records_error(spec.records):
         return stalled(Reason.INVALID_SPEC, f"spec.records: {error}")
-    try:
-        port = urlsplit(spec.identity.ldap.url).port
-    except ValueError as problem:
-        return stalled(Reason.INVALID_DIRECTORY, f"spec.identity.ldap.url: {problem}")
-    if port == 0:
-        return stalled(Reason.INVALID_DIRECTORY, "spec.identity.ldap.url: port 0 is no port")
+    if error := _address_error(spec.identity.ldap.url):
+        return stalled(Reason.INVALID_DIRECTORY, f"spec.identity.ldap.url: {error}")
+    named = [(f"spec.alerts[{index}].url", sink.url) for index, sink in enumerate(spec.alerts)]
+    named += [("spec.identity.oidc.issuer", spec.identity.oidc.issuer)] if spec.identity.oidc else []
+    for field, address in named:
+        if error := _address_error(address):
+            return stalled(Reason.INVALID_SPEC, f"{field}: {error}")
     return None
+
+
+def _address_error(address: str) -> str | None:
+    """Return what is wrong with an address's port: the schema counts its digits only."""
+    try:
+        port = urlsplit(address).port
+    except ValueError as problem:
+        return str(problem)
+    return "port 0 is no port" if port == 0 else None
 
 
 def bind_secret(tenant: str, spec: TenantSpec, found: Manifest | None, namespace: str) -> Finding | None:
