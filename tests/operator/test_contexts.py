@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tenant_operator.api.tenant import TenantSpec
-from tenant_operator.reconcile.contexts import Contexts, Home
+from tenant_operator.reconcile.contexts import Contexts, Home, NotReadyError
 from tenant_operator.stack.part import Desired
 from tenant_operator.stack.parts import PARTS
 from tests.support.tenants import ACME, DERIVE, PLATFORM, documents, tenant_body
@@ -67,3 +67,20 @@ def test_a_stopped_tenant_keeps_what_is_its_own(contexts):
     ctx = contexts.build(ACME, spec("own", "ca"), 1, running=False)
     assert ctx.bind_secret == ctx.secrets["own"] == {"bindDN": "reader", "password": "word", "ca": "CA"}
     assert ctx.workflow == "{}"
+
+
+def test_a_value_that_is_no_text_is_named_where_it_is_needed_and_nobodys_business_elsewhere(contexts):
+    binary = base64.b64encode(b"\xff\xfe").decode()
+    found = home_object(
+        "Secret", "own", {"cloister.dev/tenant": "acme-pharma"}, bindDN="reader", password="word", ca="CA"
+    )
+    found["data"]["logo"] = binary
+    contexts.home.cluster.put(found)
+    plain = tenant_body()["spec"]
+    plain["identity"]["ldap"] |= {"bindSecret": "own", "tls": {"caSecretKey": "ca"}}
+    wanted = TenantSpec.model_validate(plain)
+    assert contexts.build(ACME, wanted, 1, running=True).bind_secret["password"] == "word"
+    found["data"]["password"] = binary
+    contexts.home.cluster.put(found)
+    with pytest.raises(NotReadyError, match=r"own .*: password must be text in UTF-8"):
+        contexts.build(ACME, wanted, 1, running=True)

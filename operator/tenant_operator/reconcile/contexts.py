@@ -1,6 +1,5 @@
 """Puts together what the parts need to know about one tenant: its Region, class, secrets, and the installation's own facts."""
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -40,11 +39,12 @@ class Home:
         return self.cluster.get(ObjectKey("v1", "Secret", self.namespace, name))
 
     def secret_values(self, name: str) -> Mapping[str, str] | None:
-        """Return a Secret's values, decoded."""
+        """Return a Secret's values, decoded; what is no text in UTF-8 is left out, for nothing of ours is binary."""
         found = self.secret(name)
         if found is None:
             return None
-        return {key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
+        texts = {key: preflight.text(value) for key, value in (found.get("data") or {}).items()}
+        return {key: value for key, value in texts.items() if value is not None}
 
     def own_values(self, tenant: str, name: str) -> Mapping[str, str]:
         """Return a Secret's values if it is labelled as the tenant's; nothing when it is absent, another's or nobody's."""

@@ -1,5 +1,6 @@
 """What has to be right before anything is made: nothing is half made for a Tenant that cannot work."""
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -116,7 +117,17 @@ def workflow(tenant: str, wanted: Workflow, found: Manifest | None, namespace: s
 def _lacking(
     where: str, found: Manifest, needed: Sequence[str], reason: Reason = Reason.BIND_SECRET_MISSING
 ) -> Finding | None:
-    missing = [key for key in needed if not (found.get("data") or {}).get(key)]
-    if missing:
+    data: Mapping[str, str] = found.get("data") or {}
+    if missing := [key for key in needed if not data.get(key)]:
         return Finding(READY, "False", reason, f"{where} lacks {', '.join(missing)}")
+    if binary := [key for key in needed if text(data[key]) is None]:
+        return Finding(READY, "False", reason, f"{where}: {', '.join(binary)} must be text in UTF-8")
     return None
+
+
+def text(value: str) -> str | None:
+    """Return what a Secret's base64 value says; None when it is no text in UTF-8."""
+    try:
+        return base64.b64decode(value).decode()
+    except UnicodeDecodeError:
+        return None
