@@ -118,7 +118,7 @@ def test_at51_a_customer_leaves_with_its_data_and_nothing_of_it_stays(leaver, tm
         assert listed, "documents.json is empty"
         _is_gone(name, number, volume, objects, keys)
         assert keys.opens(f"cloister-{number}", sealed) is None, "what was sealed before still opens"
-        _certificate_holds_without_a_cluster(name, number, tmp_path)
+        _certificate_holds_without_a_cluster(name, number, volume, tmp_path)
         _name_is_not_given_out_again(leaver, tmp_path)
 
 
@@ -198,7 +198,7 @@ def _is_gone(name: str, number: str, volume: str, objects: Objects, keys: Keys) 
     assert keys.names(f"cloister-{number}") == []
 
 
-def _certificate_holds_without_a_cluster(name: str, number: str, folder) -> None:
+def _certificate_holds_without_a_cluster(name: str, number: str, volume: str, folder) -> None:
     file, key = folder / "certificate.json", folder / "platform.pem"
     cloister("offboard", "certificate", name, "-o", str(file)).expect()
     keys = read("configmap", f"cloister-signing-{REGION}", "-n", "cloister-system")["data"]
@@ -212,7 +212,8 @@ def _certificate_holds_without_a_cluster(name: str, number: str, folder) -> None
     assert "holds" in said, said
     assert payload["tenant"]["id"] == number
     assert {item["approver"] for item in payload["approvals"]} == {"alice", "bob"}
-    assert f"objectstore bucket cloister-{number}" in {item["name"] for item in payload["evidence"]}
+    proved = {item["name"] for item in payload["evidence"]}
+    assert proved >= {f"PersistentVolume {volume}", f"objectstore bucket cloister-{number}"}
     other = folder / "altered.json"
     other.write_bytes(file.read_bytes().replace(b"TICKET-42", b"TICKET-43", 1))
     assert other.read_bytes() != file.read_bytes(), "the certificate does not give the reason"

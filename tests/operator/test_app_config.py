@@ -153,6 +153,41 @@ def test_what_the_app_would_refuse_at_its_start_is_said_of_the_tenant(records, w
 
 
 @pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"alerts": [{"kind": "webhook", "url": "https://soc.example:99999/x"}]},
+            "spec.alerts[0].url: Port out of range",
+        ),
+        ({"alerts": [{"kind": "webhook", "url": "https://soc.example:0/x"}]}, "spec.alerts[0].url: port 0 is no port"),
+        (
+            {
+                "oidc": {
+                    "issuer": "https://id.example:70000",
+                    "clientID": "app",
+                    "clientSecret": "oidc",
+                    "subjectClaim": "uid",
+                }
+            },
+            "spec.identity.oidc.issuer: Port out of range",
+        ),
+        ({"ldap": {"url": "ldaps://directory.example:99999"}}, "spec.identity.ldap.url: Port out of range"),
+    ],
+)
+def test_a_port_that_is_none_is_said_of_the_tenant(change, words):
+    body = tenant_context().spec.manifest()
+    if "alerts" in change:
+        body |= change
+    else:
+        ((name, value),) = change.items()
+        body["identity"][name] = body["identity"].get(name, {}) | value
+    finding = preflight.spec_errors(parse_spec({"spec": body}))
+    assert finding is not None
+    assert words in finding.message
+    assert finding.stalled
+
+
+@pytest.mark.parametrize(
     ("change", "word"),
     [
         ({"alerts": [{"kind": "pager", "url": "https://x"}]}, "kind"),

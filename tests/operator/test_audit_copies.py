@@ -21,11 +21,10 @@ from tenant_operator.stack import audit_copies
 from tenant_operator.stack.derive import Deriver
 from tenant_operator.stack.part import ObjectKey
 from tests.support.helm import ROOT
-from tests.support.object_store import ObjectStore, needs_store
+from tests.support.object_store import ObjectStore
 from tests.support.tenant_context import tenant_context
 from tests.support.world import FakeAudit, FakeCluster
 
-pytestmark = needs_store
 SECRET = ObjectKey("v1", "Secret", "cloister-audit", audit_copies.SECRET)
 
 

@@ -25,11 +25,10 @@ from tenant_operator.jobs.backup_store import BackupStore, StoreFailed
 from tenant_operator.jobs.crypt import new_header, unseal
 from tenant_operator.stack import backup, database
 from tenant_operator.stack.part import External
-from tests.support.object_store import ObjectStore, needs_store
-from tests.support.postgres_server import BIN, PostgresServer, give, make_template, needs_postgres
+from tests.support.object_store import ObjectStore
+from tests.support.postgres_server import BIN, PostgresServer, give, make_template
 from tests.support.tenant_context import tenant_context
 
-pytestmark = [needs_postgres, needs_store]
 CTX = tenant_context()
 KEY = b"d" * 32
 

@@ -6,9 +6,11 @@ import re
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tenant_operator.cli import offboard, offboard_guide
 from tenant_operator.cli.problems import Exit
+from tenant_operator.offboarding import certificate
 from tenant_operator.offboarding.approvals import approval_name
 from tenant_operator.offboarding.words import Phase, Promise
 from tests.support.command_line import cloister, kube  # noqa: F401
@@ -171,3 +173,30 @@ def test_a_certificate_is_written_as_its_canonical_bytes(cloister, kube, tmp_pat
 
 def test_a_file_that_is_not_there_is_3(cloister):
     assert cloister("certificate", "verify", "/nowhere.json")[0] == Exit.NOT_FOUND
+
+
+def test_square_brackets_are_shown_as_they_were_written(cloister, kube, globex, tmp_path):
+    words = "see [/TICKET-7] of [red]Globex[/red]"
+    message = {"type": "Certified", "status": "False", "reason": "Destroying", "message": words}
+    stalled = {"type": "Stalled", "status": "True", "reason": "ApprovalsMissing", "message": words}
+    kube.put({**globex, "spec": {**globex["spec"], "displayName": words}}, conditions=[])
+    offboarding(kube, phase="Refused", conditions=[message, stalled], steps=[{"name": words, "state": "Deleting"}])
+    kube.put(
+        {
+            "apiVersion": "cloister.dev/v1alpha1",
+            "kind": "TenantHold",
+            "metadata": {"name": "h"},
+            "spec": {"tenant": "globex-bio", "matter": words, "requestedBy": "carol"},
+        }
+    )
+    key = certificate.pem(Ed25519PrivateKey.generate().public_key().public_bytes_raw())
+    forged = tmp_path / "forged.json"
+    forged.write_bytes(certificate.encode(certificate.seal({"type": words, "issuer": {"publicKey": key}}, bytes(64))))
+    for times, command in (
+        (3, ("offboard", "status", "globex-bio")),
+        (1, ("hold", "list")),
+        (1, ("describe", "globex-bio")),
+        (1, ("certificate", "verify", str(forged))),
+    ):
+        _, out, _ = cloister(*command)
+        assert " ".join(out.split()).count(words) == times, out

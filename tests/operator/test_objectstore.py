@@ -2,8 +2,12 @@
 
 import io
 import os
+import ssl
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import urllib3
@@ -16,14 +20,15 @@ from tenant_operator.clients import objectstore_buckets
 from tenant_operator.clients.objectstore import ObjectStores
 from tenant_operator.clients.objectstore_calls import StoreAccess, connect
 from tenant_operator.errors import Missing, Refused, Retryable
+from tenant_operator.jobs.export_pack import digest_file
+from tenant_operator.jobs.export_upload import TransferFailed, read_back, upload, upload_bytes
 from tenant_operator.stack import backup
 from tenant_operator.stack.derive import Deriver
 from tenant_operator.stack.part import External, ExternalKey
-from tests.support.object_store import ObjectStore, needs_store
+from tests.support.object_store import ObjectStore
 from tests.support.postgres_server import free_port
 from tests.support.tenant_context import tenant_context
 
-pytestmark = needs_store
 CTX = tenant_context()
 
 
@@ -165,8 +170,14 @@ async def test_a_bucket_of_more_than_one_page_goes_whole(stores, store, monkeypa
     monkeypatch.setattr(objectstore_buckets, "PAGE", 2)
     bucket = await stores.ensure_export_bucket(CTX)
     for number in range(7):
-        await stores.put_stream(CTX, bucket, f"many/{number // 2}", io.BytesIO(b"x"), 1)
-    assert len(list(objectstore_buckets.versions(connect(store.access), bucket))) == 7
+        await stores.put_stream(CTX, bucket, f"many and more/{number // 2}", io.BytesIO(b"x"), 1)
+    connection = connect(store.access)
+    for number in range(5):
+        connection.s3._create_multipart_upload(bucket, f"never completed/{number // 2}", {})
+    assert len(list(objectstore_buckets.versions(connection, bucket))) == 7
+    assert len(objectstore_buckets.uploads(connection, bucket)) == 2
+    objectstore_buckets.abort_uploads(connection, bucket)
+    assert objectstore_buckets.uploads(connection, bucket) == []
     await stores.delete_bucket_and_all_versions(CTX, bucket)
     assert await stores.is_absent(CTX, ExternalKey("objectstore", "bucket", bucket))
 
@@ -207,6 +218,63 @@ async def test_a_presigned_address_allows_one_method_on_one_object(stores, store
     assert pool.request("PUT", url.replace("given/away", "given/other"), body=b"x").status == 403
     url = await stores.presign(CTX, "GET", bucket, "given/away", 60)
     assert pool.request("GET", url).data == b"hello"
+
+
+async def test_an_export_that_is_not_taken_or_given_is_said_without_the_addresss_signature(stores, store, tmp_path):
+    bucket, (ca, file) = await stores.ensure_export_bucket(CTX), (tmp_path / "ca.pem", tmp_path / "export.tar.age")
+    ca.write_text(store.access.ca)
+    file.write_bytes(b"sealed")
+    put, get = [await stores.presign(CTX, method, bucket, "given/export", 60) for method in ("PUT", "GET")]
+    upload(put, file, str(ca))
+    assert read_back(get, str(ca)) == digest_file(file)
+    for address, act in (
+        (get, lambda url: upload(url, file, str(ca))),
+        (get, lambda url: upload_bytes(url, b"{}", str(ca))),
+        (put, lambda url: read_back(url, str(ca))),
+    ):
+        with pytest.raises(TransferFailed, match=f"{bucket}/given/export: the store answered 403") as failed:
+            act(address)
+        assert parse_qs(urlsplit(address).query)["X-Amz-Signature"][0] not in str(failed.value)
+        assert "?" not in str(failed.value)
+
+
+class _Page(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b"<html><p>sign in<br></html>"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_PATCH(self):
+        self.do_GET()
+
+    def log_message(self, *args):
+        pass
+
+
+async def test_a_server_that_is_no_object_store_is_said_to_be_none(tmp_path):
+    pair = CTX.derive.certificate("page", ("localhost",), datetime.now(UTC))
+    (tmp_path / "tls.pem").write_text(pair.certificate + pair.key)
+    server = HTTPServer(("127.0.0.1", 0), _Page)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "tls.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    stores = failing(
+        StoreAccess(f"https://localhost:{server.server_port}", "eu", "key", "secret", CTX.derive.ca.certificate)
+    )
+    try:
+        for wanted in externals(CTX):
+            with pytest.raises(Retryable, match="not S3's"):
+                await stores.observe(CTX, wanted)
+    finally:
+        stores.close()
+        server.shutdown()
+        server.server_close()
 
 
 def failing(access):

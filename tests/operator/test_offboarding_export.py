@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import shutil
 import ssl
 import subprocess
 import threading
@@ -21,7 +20,6 @@ from tenant_operator.stack import export
 from tests.support.tenant_context import tenant_context
 
 JOB = {"tenant": {"name": "acme"}, "offboarding": {"uid": "u1"}}
-needs_age = pytest.mark.skipif(not shutil.which("age"), reason="apt-get install age")
 
 
 @pytest.fixture
@@ -50,7 +48,6 @@ def check_opened(opened: bytes, folder: Path, where: Path) -> None:
         assert (where / item["path"]).read_bytes() == (folder / item["path"]).read_bytes()
 
 
-@needs_age
 def test_age_alone_opens_it(folder, tmp_path):
     key = subprocess.run(["age-keygen"], capture_output=True, text=True, check=True).stdout
     (tmp_path / "key.txt").write_text(key)
@@ -81,8 +78,6 @@ def test_openssl_alone_opens_it(folder, tmp_path, kind):
 
 @pytest.mark.parametrize("bad", [Recipient(age="age1notakey"), Recipient(x509="-----BEGIN CERTIFICATE-----\nxx\n")])
 def test_a_bad_recipient_leaves_no_file(folder, tmp_path, bad):
-    if bad.age and not shutil.which("age"):
-        pytest.skip("apt-get install age")
     target = tmp_path / "sealed"
     with pytest.raises(SealFailed), Sealer(bad, target) as sealer:
         write_tar(folder, sealer.stream)

@@ -222,3 +222,24 @@ async def test_volumes_nobody_rendered_go_too():
     status = await run(world)
     assert_certified(world, status)
     assert "PersistentVolume pv-2" in [step["name"] for step in status["certificate"]["payload"]["evidence"]]
+
+
+async def test_a_volume_that_somebody_took_from_its_claim_is_waited_for_and_never_certified():
+    key, took = ObjectKey("v1", "PersistentVolume", "", "pv-1"), []
+
+    def take(world: World, _: int) -> None:
+        volume = world.objects.get(key)
+        if not took and volume and volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete":
+            took.append(volume["spec"].pop("claimRef"))
+
+    world = ready(after_effect=take)
+    with pytest.raises(AssertionError, match="no rest"):
+        await run(world, limit=40)
+    status = world.objects[offboarding_key()]["status"]
+    assert took
+    assert status["phase"] == "Destroying"
+    assert {step["name"]: step["state"] for step in status["steps"]}["PersistentVolume pv-1"] == "Deleting"
+    (said,) = [item["message"] for item in status["conditions"] if item["type"] == "Certified"]
+    assert "volume pv-1 (its claim was taken from it" in said
+    del world.objects[key]
+    assert_certified(world, await run(world))

@@ -16,10 +16,8 @@ from tenant_operator.errors import Refused, Retryable
 from tenant_operator.stack import database
 from tenant_operator.stack.derive import Deriver
 from tenant_operator.stack.part import External, ExternalKey
-from tests.support.postgres_server import PostgresServer, free_port, give, make_template, needs_postgres
+from tests.support.postgres_server import PostgresServer, free_port, give, make_template
 from tests.support.tenant_context import tenant_context
-
-pytestmark = needs_postgres
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,11 @@ import psycopg
 import pytest
 
 from tenant_operator.stack.derive import Deriver
-from tests.support.postgres_server import BIN, ENTRY_POINT, PostgresServer, give, make_template, needs_postgres
+from tests.support.postgres_server import BIN, ENTRY_POINT, PostgresServer, give, make_template
 from tests.support.tenant_context import tenant_context
 
 sys.path.insert(0, str(ENTRY_POINT.parent))
 from data_directory import crc32c
-
-pytestmark = needs_postgres
 
 
 @pytest.fixture(scope="module")

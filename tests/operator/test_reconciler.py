@@ -7,7 +7,7 @@ import pytest
 
 from tenant_operator.api.common import API_VERSION
 from tenant_operator.api.reasons import Reason
-from tenant_operator.errors import Retryable
+from tenant_operator.errors import Missing, Retryable
 from tenant_operator.reconcile.contexts import Contexts, Home
 from tenant_operator.reconcile.execute import Executor
 from tenant_operator.reconcile.gather import Gatherer
@@ -367,3 +367,23 @@ async def test_a_missing_bind_secret_is_what_ready_says_and_its_arrival_is_enoug
     world.home.put(kept)
     await world.settle()
     assert world.condition("AppReady")["status"] == "True"
+
+
+@pytest.mark.parametrize("error", [Retryable("another wrote it first"), Missing("it was deleted in the meantime")])
+@pytest.mark.parametrize("trouble", ["no bind secret", "no audit service"])
+async def test_a_status_that_cannot_be_written_now_is_left_to_the_next_look(monkeypatch, trouble, error):
+    world = World()
+    world.apply_tenant()
+    if trouble == "no bind secret":
+        world.home.vanish(ObjectKey("v1", "Secret", "cloister-system", "acme-pharma-directory"))
+    else:
+        world.audit.away = True
+
+    async def refuse(live, status):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.cluster, "write_status", refuse)
+        assert 0 < await world.reconciler.reconcile("acme-pharma") <= 20
+    await world.reconciler.reconcile("acme-pharma")
+    assert world.cluster.get(TENANT)["status"]["conditions"]

@@ -58,7 +58,9 @@ class ApiServer:
             answer = await client.request(
                 method, f"{self.url}{path}", headers=headers, params=query, content=json.dumps(body) if body else None
             )
-        return answer.status_code, answer.json()
+        # Of a path that it does not serve the API server says so in plain text.
+        as_json = answer.headers.get("content-type", "").startswith("application/json")
+        return answer.status_code, answer.json() if as_json else {"message": answer.text}
 
     async def ok(self, *args: Any, **more: Any) -> dict[str, Any]:
         status, answer = await self.call(*args, **more)

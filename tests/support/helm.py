@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,3 +34,26 @@ def template(*args: str) -> list[dict[str, Any]]:
     done = helm("template", "cloister", str(CHART), "--namespace=cloister-system", *NEEDED, *args)
     assert done.returncode == 0, done.stderr
     return [item for item in yaml.safe_load_all(done.stdout) if item]
+
+
+def of(objects: list[dict[str, Any]], kind: str, name: str | None = None) -> list[dict[str, Any]]:
+    """Return the objects of a kind, or of one name."""
+    return [item for item in objects if item["kind"] == kind and name in {None, item["metadata"]["name"]}]
+
+
+def pod_specs(objects: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the pods of Deployments and StatefulSets."""
+    for item in of(objects, "Deployment") + of(objects, "StatefulSet"):
+        yield item["spec"]["template"]["spec"]
+
+
+def rules(objects: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each rule of each role, with the role's name."""
+    for item in of(objects, "ClusterRole") + of(objects, "Role"):
+        for rule in item["rules"]:
+            yield item["metadata"]["name"], rule
+
+
+def webhooks(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the two registrations of the admission webhook."""
+    return of(objects, "MutatingWebhookConfiguration") + of(objects, "ValidatingWebhookConfiguration")

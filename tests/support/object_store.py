@@ -14,12 +14,9 @@ from tenant_operator.clients.objectstore_calls import StoreAccess, connect
 from tenant_operator.stack.part import Context
 from tests.support.postgres_server import free_port
 
-_PLACES = (*sorted((Path.home() / ".cache" / "cloister").rglob("versitygw"), key=lambda file: file.stat().st_mtime, reverse=True),
-           Path("/tmp/gobin/versitygw"))  # fmt: skip
-BINARY = next((file for file in _PLACES if file.is_file() and os.access(file, os.X_OK)), None)
-needs_store = pytest.mark.skipif(
-    BINARY is None, reason="needs versitygw, which `make demo` or the local cluster builds"
-)
+_CACHE = Path(os.environ.get("CLOISTER_CACHE") or Path.home() / ".cache" / "cloister")
+_BUILT = sorted(_CACHE.glob("bin/versitygw-*/versitygw"), key=lambda file: file.stat().st_mtime)
+needs_store = pytest.mark.skipif(not _BUILT, reason="needs versitygw, which `make unit` builds")
 
 
 class ObjectStore:
@@ -40,8 +37,9 @@ class ObjectStore:
         self._process = None
 
     def start(self) -> "ObjectStore":
+        assert _BUILT, f"no versitygw under {_CACHE}: run `make unit`, it builds one"
         command = [
-            str(BINARY), f"--port=127.0.0.1:{self.port}", f"--cert={self.root}/tls.crt", f"--key={self.root}/tls.key",
+            str(_BUILT[-1]), f"--port=127.0.0.1:{self.port}", f"--cert={self.root}/tls.crt", f"--key={self.root}/tls.key",
             "--region=eu-central-1", f"--iam-dir={self.root}/iam", "--health=/health", "--quiet", "posix",
             f"--versioning-dir={self.root}/versions", f"{self.root}/buckets",
         ]  # fmt: skip

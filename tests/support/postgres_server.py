@@ -10,8 +10,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import pytest
-
 from tenant_operator.stack.database_config import HBA, postgresql_conf
 from tenant_operator.stack.database_objects import SUPERUSER
 from tenant_operator.stack.part import Context
@@ -19,10 +17,6 @@ from tenant_operator.stack.part import Context
 ENTRY_POINT = Path(__file__).parents[2] / "images" / "postgres" / "cloister_postgres.py"
 BIN = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), Path("/usr/lib/postgresql/15/bin"))
 PYTHON = "/usr/bin/python3"
-needs_postgres = pytest.mark.skipif(
-    not (BIN / "initdb").exists() or not Path(PYTHON).exists(),
-    reason="needs Debian's postgresql-15: apt-get install postgresql-15",
-)
 INITDB = ("--username=postgres", "--data-checksums", "--no-sync", "--no-instructions", "--encoding=UTF8",
           "--locale=C.UTF-8", "--auth-local=peer", "--auth-host=scram-sha-256")  # as images/postgres/build.sh  # fmt: skip
 

@@ -35,6 +35,8 @@ class FakeAudit:
     open_intents: int = 0
     admissions: dict[tuple[str, str, str, str], str] = field(default_factory=dict)
     """What the webhook recorded, for those who ask: entry ids by log, action and object."""
+    said: list[str] = field(default_factory=list)
+    """The words of each outcome."""
 
     async def open_log(self, ctx):
         self._there()
@@ -58,6 +60,7 @@ class FakeAudit:
         finally:
             self.open_intents -= len(made)
             self.entries += [(log, act.result, act.planned) for act in made]
+            self.said += [act.text for act in made]
 
     async def note(self, log, observed, result="ok"):
         self._there()

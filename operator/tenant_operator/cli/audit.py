@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from rich.markup import escape
 
 from audit_contract.report import Report
 from audit_contract.verify import verify_bundle
@@ -158,7 +159,7 @@ def say(report: Report, name: str) -> None:
     """Say what a check found."""
     for problem in report.problems[:_SHOWN_PROBLEMS]:
         where = "" if problem.index is None else f" entry {problem.index}:"
-        console.print(f"[red]✗[/] {problem.kind.name.lower()}:{where} {problem.text}", soft_wrap=True)
+        console.print(f"[red]✗[/] {problem.kind.name.lower()}:{where} {escape(problem.text)}", soft_wrap=True)
     if not report.ok:
         count = len(report.problems)
         said = f"{name}: {report.proven} of {report.size} entries proven, {counted(count, 'problem')}"
@@ -178,6 +179,6 @@ def say(report: Report, name: str) -> None:
         details.append(f"{counted(len(report.open_intents), 'act')} under way, or never finished")
     details += [f"signed by {signer}" for signer in report.signed_by]
     for line in details:
-        console.print(f"  [dim]{line}[/]", soft_wrap=True)
+        console.print(f"  [dim]{escape(line)}[/]", soft_wrap=True)
     if not report.trusted:
         console.print("  [dim]The keys are the bundle's own: pin yours with --key to show whose log it is.[/]")

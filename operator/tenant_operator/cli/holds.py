@@ -3,7 +3,7 @@
 from tenant_operator.api.common import API_VERSION
 from tenant_operator.cli.kube import Kube, ours
 from tenant_operator.cli.tenants import the
-from tenant_operator.cli.words import ago, console, table
+from tenant_operator.cli.words import ago, console, row, table
 
 
 def add(kube: Kube, tenant: str, *, matter: str) -> None:
@@ -32,5 +32,5 @@ def listing(kube: Kube, tenant: str | None) -> None:
     made = table("NAME", "TENANT", "MATTER", "ASKED BY", "AGE")
     for item in found:
         spec, meta = item["spec"], item["metadata"]
-        made.add_row(meta["name"], spec["tenant"], spec["matter"], spec["requestedBy"], ago(meta["creationTimestamp"]))
+        row(made, meta["name"], spec["tenant"], spec["matter"], spec["requestedBy"], ago(meta["creationTimestamp"]))
     console.print(made)

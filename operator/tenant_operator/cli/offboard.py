@@ -3,13 +3,14 @@
 import re
 from pathlib import Path
 
+from rich.markup import escape
 from rich.text import Text
 
 from tenant_operator.api.common import API_VERSION
 from tenant_operator.cli.kube import Kube, Object, ours
 from tenant_operator.cli.problems import Exit, ProblemError
 from tenant_operator.cli.tenants import the
-from tenant_operator.cli.words import ago, conditions, console, mark, table
+from tenant_operator.cli.words import ago, conditions, console, mark, row, table
 from tenant_operator.offboarding import certificate
 from tenant_operator.offboarding.approvals import approval_name
 from tenant_operator.offboarding.words import APPROVALS_NEEDED, Phase
@@ -96,7 +97,7 @@ def status(kube: Kube, tenant: str) -> Object:
     now = phase(found)
     console.print(f"[bold]{found['metadata']['name']}[/]: {now}")
     console.print(
-        f"[dim]asked by {spec['requestedBy']} {ago(found['metadata']['creationTimestamp'])} ago: {spec['reason']}[/]\n",
+        f"[dim]asked by {spec['requestedBy']} {ago(found['metadata']['creationTimestamp'])} ago: {escape(spec['reason'])}[/]\n",
         markup=True,
     )
     seen = conditions(found)
@@ -104,11 +105,11 @@ def status(kube: Kube, tenant: str) -> Object:
     made.show_header = False
     for kind, words in STAGES.items():
         condition = seen.get(kind)
-        made.add_row(mark(condition), words, Text((condition or {}).get("message", ""), style="dim"))
+        row(made, mark(condition), words, Text((condition or {}).get("message", ""), style="dim"))
     console.print(made)
     _steps(state.get("steps", []))
     if said := following(tenant, found):
-        console.print(f"\n[bold]Next:[/] {said}")
+        console.print(f"\n[bold]Next:[/] {escape(said)}")
     return found
 
 
@@ -121,7 +122,7 @@ def _steps(steps: list[dict[str, str]]) -> None:
     made = table("What", "State", "Evidence")
     for step in steps:
         style = "green" if step["state"] == "Absent" else "yellow"
-        made.add_row(step["name"], Text(step["state"], style=style), Text(step.get("evidence", ""), style="dim"))
+        row(made, step["name"], Text(step["state"], style=style), Text(step.get("evidence", ""), style="dim"))
     console.print(made)
 
 
@@ -178,7 +179,7 @@ def verify_certificate(file: Path, key: Path | None) -> None:
     findings = certificate.verify(data.rstrip(b"\n"), public_key=pinned)
     for finding in findings:
         sign = "[red]✗[/]" if finding.level == "error" else "[dim]i[/]"
-        console.print(f"{sign} {finding.text}", soft_wrap=True)
+        console.print(f"{sign} {escape(finding.text)}", soft_wrap=True)
     if not certificate.holds(findings):
         raise ProblemError(f"{file} does not hold")
     console.print(f"[green]✓[/] {file} holds.")

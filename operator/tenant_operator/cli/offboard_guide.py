@@ -4,6 +4,7 @@ import sys
 import time
 from pathlib import Path
 
+from rich.markup import escape
 from rich.prompt import Confirm, Prompt
 
 from tenant_operator.cli import offboard
@@ -84,6 +85,6 @@ def watch(kube: Kube, tenant: str) -> None:
                 said.add(line)
                 console.print(line, soft_wrap=True)
         if now not in _WORKING:
-            console.print(f"\n[bold]Next:[/] {offboard.following(tenant, found)}", soft_wrap=True)
+            console.print(f"\n[bold]Next:[/] {escape(offboard.following(tenant, found))}", soft_wrap=True)
             return
         time.sleep(_EVERY_SECONDS)

@@ -4,11 +4,12 @@ import json
 import sys
 from typing import Any
 
+from rich.markup import escape
 from rich.text import Text
 
 from tenant_operator.cli.kube import Kube, Object, ours
 from tenant_operator.cli.problems import Exit, ProblemError
-from tenant_operator.cli.words import PROMISES, ago, conditions, console, current, mark, next_step, table
+from tenant_operator.cli.words import PROMISES, ago, conditions, console, current, mark, next_step, row, table
 
 
 def show_json(value: Any) -> None:
@@ -40,7 +41,7 @@ def _list_tenants(tenants: list[Object]) -> None:
         said = status.get("url", "") if (ready or {}).get("status") == "True" else (ready or {}).get("message", "")
         phase = status.get("phase", "Pending") if current(item) else "Changing"
         age = ago(item["metadata"]["creationTimestamp"])
-        made.add_row(item["metadata"]["name"], mark(ready), phase, spec["region"], spec["class"], age, said)
+        row(made, item["metadata"]["name"], mark(ready), phase, spec["region"], spec["class"], age, said)
     console.print(made)
 
 
@@ -54,7 +55,7 @@ def _list_records(records: list[Object]) -> None:
         advice = f"apply its YAML again, or: cloister offboard {name}"
         if spec["state"] == "Destroyed":
             advice = f"cloister offboard certificate {name}"
-        made.add_row(name, spec["state"], spec["region"], ago(spec["since"]), Text(advice, style="dim"))
+        row(made, name, spec["state"], spec["region"], ago(spec["since"]), Text(advice, style="dim"))
     console.print(made)
 
 
@@ -75,7 +76,7 @@ def describe(kube: Kube, tenant: str) -> None:
     spec, status = found["spec"], found.get("status") or {}
     region = kube.find(ours("regions", spec["region"]))
     place = f"{region['spec']['displayName']}, {region['spec']['jurisdiction']}" if region else "no such Region"
-    console.print(f"[bold]{spec['displayName']}[/] ({tenant}): {status.get('phase', 'Pending')}\n")
+    console.print(f"[bold]{escape(spec['displayName'])}[/] ({tenant}): {status.get('phase', 'Pending')}\n")
     facts = table("", "")
     facts.show_header = False
     for label, value in (
@@ -87,7 +88,7 @@ def describe(kube: Kube, tenant: str) -> None:
         ("Id", status.get("id")),
         ("Onboarded", f"{ago(found['metadata']['creationTimestamp'])} ago"),
     ):
-        facts.add_row(Text(label, style="dim"), value or "not yet")
+        row(facts, Text(label, style="dim"), value or "not yet")
     console.print(facts)
     _promises(found)
     _inventory(status.get("inventory", []))
@@ -105,9 +106,9 @@ def _promises(item: Object) -> None:
     for kind, words in PROMISES.items():
         if condition := found.get(kind):
             since = ago(condition["lastTransitionTime"])
-            made.add_row(mark(condition), words, condition["reason"], since, condition.get("message", ""))
+            row(made, mark(condition), words, condition["reason"], since, condition.get("message", ""))
         else:
-            made.add_row(mark(None), Text(words, style="dim"), "", "", Text("not observed yet", style="dim"))
+            row(made, mark(None), Text(words, style="dim"), "", "", Text("not observed yet", style="dim"))
     console.print(made)
 
 
@@ -117,14 +118,14 @@ def _inventory(inventory: list[dict[str, str]]) -> None:
     console.print("\n[bold]Where its bytes lie[/]")
     made = table("What", "Kind", "Region", "Encrypted by")
     for item in inventory:
-        made.add_row(item["location"], item["kind"], item["region"] or "not known", item["encryptedBy"])
+        row(made, item["location"], item["kind"], item["region"] or "not known", item["encryptedBy"])
     console.print(made)
 
 
 def _describe_record(tenant: str, record: Object) -> None:
     spec = record["spec"]
     name = (spec.get("lastSpec") or {}).get("displayName", tenant)
-    console.print(f"[bold]{name}[/] ({tenant}): {spec['state']} since {spec['since']}\n")
+    console.print(f"[bold]{escape(name)}[/] ({tenant}): {spec['state']} since {spec['since']}\n")
     if spec["state"] == "Retained":
         console.print("Stopped. Data, keys, backups and the name are kept.")
         console.print(f"To bring it back, apply its YAML again. To export and destroy it: cloister offboard {tenant}")

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tenant_operator.cli.kube import Kube, Object, ours
 from tenant_operator.cli.problems import Exit, ProblemError
-from tenant_operator.cli.words import PROMISES, conditions, console, current, mark, next_step, span, table
+from tenant_operator.cli.words import PROMISES, conditions, console, current, mark, next_step, row, span, table
 
 _EVERY_SECONDS = 0.5
 
@@ -39,7 +39,7 @@ class Progress:
         for kind, words in PROMISES.items():
             condition = found.get(kind)
             said = Text((condition or {}).get("message", ""), style="dim", overflow="ellipsis", no_wrap=True)
-            made.add_row(mark(condition), words, said)
+            row(made, mark(condition), words, said)
         return Group(Text.assemble((self.tenant, "bold"), f": waiting for {self.wanted}, {self.elapsed}"), made)
 
     def news(self) -> list[str]:
@@ -67,7 +67,7 @@ def wait(kube: Kube, tenant: str, *, wanted: str, timeout: int) -> None:
         for item in _looks(kube, progress, timeout):
             progress.item = item
             for line in progress.news():
-                console.print(line, soft_wrap=True)
+                console.print(line, soft_wrap=True, markup=False)
             sys.stdout.flush()
     url = (progress.item.get("status") or {}).get("url")
     where = f" {url}" if url and wanted == "Ready" else ""

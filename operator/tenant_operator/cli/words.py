@@ -125,3 +125,8 @@ def table(*columns: str) -> Table:
     for column in columns:
         made.add_column(column, no_wrap=column.isupper() and column != "MESSAGE", overflow="fold")
     return made
+
+
+def row(made: Table, *cells: str | Text) -> None:
+    """Add a row of what was read from the cluster: square brackets in it are somebody's words, not markup."""
+    made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))

@@ -13,12 +13,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, BinaryIO, TypeVar
 
-import urllib3
-from minio.error import MinioException, S3Error
+from minio.error import S3Error
 
 from tenant_operator.api.reasons import Reason
 from tenant_operator.clients.objectstore_buckets import delete_bucket, read_bucket, write_bucket
-from tenant_operator.clients.objectstore_calls import ABSENT, Connection, StoreAccess, connect, translate
+from tenant_operator.clients.objectstore_calls import ABSENT, FAILURES, Connection, StoreAccess, connect, translate
 from tenant_operator.clients.objectstore_users import (
     allowed_actions,
     delete_user,
@@ -172,7 +171,7 @@ class ObjectStores:
         def run() -> T:
             try:
                 return act(connection)
-            except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            except FAILURES as error:
                 raise translate(connection.where, what, error) from error
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)

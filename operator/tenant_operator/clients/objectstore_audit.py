@@ -4,13 +4,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import urllib3
-from minio.error import MinioException
-
 from tenant_operator.api.region import RegionSpec
 from tenant_operator.clients.objectstore import read_user, write_user_of
 from tenant_operator.clients.objectstore_buckets import read_bucket, write_bucket
-from tenant_operator.clients.objectstore_calls import Connection, StoreAccess, connect, translate
+from tenant_operator.clients.objectstore_calls import FAILURES, Connection, StoreAccess, connect, translate
 from tenant_operator.stack.part import External
 
 T = TypeVar("T")
@@ -46,7 +43,7 @@ class AuditBuckets:
         def run() -> T:
             try:
                 return act(connection)
-            except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            except FAILURES as error:
                 raise translate(connection.where, str(wanted.key), error) from error
             finally:
                 connection.pool.clear()

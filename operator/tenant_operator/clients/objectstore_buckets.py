@@ -12,12 +12,12 @@ from minio.versioningconfig import VersioningConfig
 
 from tenant_operator.api.reasons import Reason
 from tenant_operator.clients.objectstore_calls import ABSENT, Connection
-from tenant_operator.errors import Refused, Retryable
+from tenant_operator.errors import CloisterError, Refused, Retryable
 
 _OURS_ALREADY = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 _SHOWN = 3
 PAGE = 1000
-_OK, _NOT_FOUND, _SERVER_ERROR = 200, 404, 500
+_OK, _NO_CONTENT, _NOT_FOUND, _SERVER_ERROR = 200, 204, 404, 500
 
 
 def read_bucket(store: Connection, bucket: str) -> dict[str, Any] | None:
@@ -60,6 +60,13 @@ def versions(store: Connection, bucket: str) -> Iterator[tuple[str, str]]:
         marker = {"key-marker": said["NextKeyMarker"], "version-id-marker": said["NextVersionIdMarker"]}
 
 
+def uploads(store: Connection, bucket: str) -> list[tuple[str, str]]:
+    """Return the name and id of the first page of uploads that were begun and never completed."""
+    page = _read(store, bucket, "uploads", **{"max-uploads": str(PAGE)})
+    found = [_fields(entry) for entry in (() if page is None else page) if _name(entry) == "Upload"]
+    return [(fields["Key"], fields["UploadId"]) for fields in found]
+
+
 def _read(store: Connection, bucket: str, what: str, **query: str) -> ET.Element | None:
     """Return what a bucket says of itself; None when it has no such thing. Raises Retryable or Refused."""
     answer = store.request("GET", f"/{bucket}", {what: "", **query})
@@ -67,10 +74,14 @@ def _read(store: Connection, bucket: str, what: str, **query: str) -> ET.Element
         return ET.fromstring(answer.data)  # noqa: S314 - from the store we trust with the backups
     if answer.status == _NOT_FOUND:
         return None
-    message = f"read {what} of bucket {bucket}: {store.where} answered {answer.status}"
-    if answer.status >= _SERVER_ERROR:
-        raise Retryable(message, reason=Reason.OBJECT_STORE_UNREACHABLE)
-    raise Refused(message, reason=Reason.OBJECT_STORE_REFUSED)
+    raise _unexpected(store, f"read {what} of bucket {bucket}", answer.status)
+
+
+def _unexpected(store: Connection, what: str, status: int) -> CloisterError:
+    message = f"{what}: {store.where} answered {status}"
+    if status >= _SERVER_ERROR:
+        return Retryable(message, reason=Reason.OBJECT_STORE_UNREACHABLE)
+    return Refused(message, reason=Reason.OBJECT_STORE_REFUSED)
 
 
 def _fields(element: ET.Element) -> dict[str, str]:
@@ -116,14 +127,22 @@ def delete_bucket(store: Connection, bucket: str) -> None:
             f"{len(kept)} of {len(doomed)} versions in bucket {bucket} are locked: {'; '.join(kept[:_SHOWN])}{more}",
             reason=Reason.OBJECT_STORE_REFUSED,
         )
-    _abort_uploads(store, bucket)
+    abort_uploads(store, bucket)
     store.s3.remove_bucket(bucket)
 
 
-def _abort_uploads(store: Connection, bucket: str) -> None:
-    """Forget uploads that were begun and never completed: their parts are bytes of the tenant, too."""
-    found = _read(store, bucket, "uploads")
-    for upload in () if found is None else found:
-        if _name(upload) == "Upload":
-            fields = _fields(upload)
-            store.request("DELETE", f"/{bucket}/{quote(fields['Key'])}", {"uploadId": fields["UploadId"]})
+def abort_uploads(store: Connection, bucket: str) -> None:
+    """Forget uploads that were begun and never completed: their parts are bytes of the tenant, too.
+
+    The first page is read until it is empty: versitygw 1.8 cannot go on after an upload whose name has another one.
+    """
+    aborted: set[tuple[str, str]] = set()
+    while left := uploads(store, bucket):
+        if again := aborted.intersection(left):
+            said = f"uploads to bucket {bucket} are still listed after they were aborted: {sorted(again)[:_SHOWN]}"
+            raise Retryable(said, reason=Reason.OBJECT_STORE_REFUSED)
+        for name, upload in left:
+            answer = store.request("DELETE", f"/{bucket}/{quote(name)}", {"uploadId": upload})
+            if answer.status not in {_OK, _NO_CONTENT, _NOT_FOUND}:
+                raise _unexpected(store, f"abort the upload of {name} to bucket {bucket}", answer.status)
+        aborted.update(left)

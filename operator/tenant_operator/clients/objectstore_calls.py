@@ -9,7 +9,8 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
+from xml.etree.ElementTree import ParseError
 
 import urllib3
 from minio import Minio
@@ -37,6 +38,8 @@ _TRANSIENT = frozenset(
     }
 )
 _SERVER_ERROR = 500
+FAILURES = (MinioException, urllib3.exceptions.HTTPError, ParseError, OSError, ValueError)
+"""What a request to a store may raise; `translate` says what it means. ParseError: an answer that is no XML."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Connection:
 
     def request(self, method: str, path: str, query: Mapping[str, str], body: bytes = b"") -> urllib3.BaseHTTPResponse:
         """Send one signed request that the library has no name for; return the answer whatever its status."""
-        url = urlsplit(f"{self.where}{path}?{urlencode(query)}")
+        url = urlsplit(f"{self.where}{path}?{urlencode(query, quote_via=quote)}")
         now, digest = datetime.now(UTC), hashlib.sha256(body).hexdigest()
         signed = sign_v4_s3(
             method=method,
@@ -117,7 +120,7 @@ def translate(where: str, what: str, error: Exception) -> CloisterError:
             )
         case S3Error():
             text = f"answered {error.code}: {error.message}"
-        case MinioException() | ValueError():
+        case MinioException() | ParseError() | ValueError():
             text = f"gave an answer that is not S3's: {error}"
         case _:
             cause = getattr(error, "reason", None) or error

@@ -8,13 +8,16 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 
 from tenant_operator.api.names import LABEL_TENANT_ID
 from tenant_operator.stack.part import Manifest, ObjectKey
+
+GONE_KEPT = timedelta(days=1)
+"""How long a deletion is remembered as the cause of what is made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,16 @@ class Store:
         if old is None or (uid and old.uid != uid):
             return False
         self._drop(key)
-        self.gone[key] = Gone(old.uid, datetime.now(UTC))
+        self._note_gone(key, old.uid)
         return True
+
+    def _note_gone(self, key: ObjectKey, uid: str) -> None:
+        """Remember a deletion for a while, the newest last. Names of pods and Jobs come once: kept for good they would add up."""
+        now = datetime.now(UTC)
+        while self.gone and now - next(iter(self.gone.values())).at > GONE_KEPT:
+            del self.gone[next(iter(self.gone))]
+        self.gone.pop(key, None)
+        self.gone[key] = Gone(uid, now)
 
     def _drop(self, key: ObjectKey) -> None:
         kept = self._objects.pop(key)
@@ -105,8 +116,9 @@ class Store:
         for key in self._by_kind[kind] - listed:
             if self._objects[key].version > version:
                 continue
-            self.gone[key] = Gone(self._objects[key].uid, datetime.now(UTC))
+            uid = self._objects[key].uid
             self._drop(key)
+            self._note_gone(key, uid)
             changed.add(key)
         return changed
 

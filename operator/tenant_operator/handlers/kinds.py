@@ -29,7 +29,10 @@ from tenant_operator.stack.part import Manifest, ObjectKey
 _SETTLE_SECONDS = 0.2
 _RESTART_SECONDS = 1.0
 _LISTING_SECONDS = 30.0
-"""After a start kopf lists everything; a listing later than this means that a watch was lost and may have missed deletions."""
+"""After a start kopf lists everything; a listing later than this means that a watch was lost and may have missed deletions.
+
+What is deleted between our listing and kopf's is in neither: so this long after a start we list once more.
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +105,11 @@ class Kinds:
         return {item["name"] for item in found["resources"] if "/" not in item["name"]}
 
     async def _serve(self, kinds: frozenset[tuple[str, str]]) -> None:
-        """Run one kopf until the kinds are others or it ends by itself, as it does when a kind it watches vanishes."""
+        """Run one kopf until the kinds are others or it ends by itself, as it does when a kind it watches vanishes.
+
+        This is where our kinds are listed, at the operator's start as at every other: before kopf, so that what went with a
+        kind is gone from the store and what is there is known; the workers wait for the first time.
+        """
         await self.operator.relist()
         stop = threading.Event()
         loop = asyncio.get_running_loop()
@@ -112,10 +119,12 @@ class Kinds:
         _log.info("serving %d kinds of %s", len(kinds), GROUP)
         serving = asyncio.create_task(asyncio.to_thread(_kopf, memo, stop))
         others = asyncio.create_task(self._others(kinds))
+        once_more = loop.call_later(_LISTING_SECONDS, self._relist.set)
         try:
             await asyncio.wait({serving, others}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             others.cancel()
+            once_more.cancel()
             stop.set()
             error = (await asyncio.gather(serving, return_exceptions=True))[0]
             self._running = False

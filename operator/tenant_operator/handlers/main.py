@@ -40,7 +40,7 @@ async def run(config: OperatorConfig, pod: Pod) -> None:
     )
     operator = await _build(config, pod)
     kinds = Kinds(operator.cluster.transport, operator)
-    working = {asyncio.create_task(operator.start()), asyncio.create_task(kinds.run()), server}
+    working = {asyncio.create_task(operator.run()), asyncio.create_task(kinds.run()), server}
     asked = asyncio.create_task(_asked_to_end().wait())
     try:
         while not asked.done():
@@ -51,8 +51,9 @@ async def run(config: OperatorConfig, pod: Pod) -> None:
     finally:
         for task in working:
             task.cancel()
+        # An act under way ends with an outcome, because cancellation runs the recorder's end.
         await asyncio.gather(*working, return_exceptions=True)
-        await operator.stop()
+        await operator.cluster.transport.close()
 
 
 def _asked_to_end() -> asyncio.Event:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,9 +50,10 @@ class Operator:
     home_watches: list[Watch] = field(default_factory=list)
     queue: WorkQueue = field(default_factory=WorkQueue)
     offboardings: WorkQueue = field(default_factory=WorkQueue)
+    listed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once our own kinds were listed: before that, absence in the store means nothing."""
     synced: bool = False
     audit_up: bool = False
-    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def child_changed(self, key: ObjectKey, manifest: Manifest | None) -> None:
         """Say which tenant a change of an object in its stack concerns. Nodes and volumes are seen at its next look."""
@@ -104,37 +105,62 @@ class Operator:
         for tenant in self.cluster.list("Tenant"):
             self.queue.add(tenant["metadata"]["name"], priority)
 
-    async def start(self) -> None:
-        """Start the watches, wait until all that exists was seen, then the workers."""
-        watches = self._watches()
-        self._spawn(watches.run(), self._ping_audit(), self._renew(), *(watch.run() for watch in self.home_watches))
-        await self.relist()
-        await watches.synced()
-        for watch in self.home_watches:
-            await watch.synced.wait()
-        self.synced = True
+    async def run(self) -> None:
+        """Work until cancelled: the watches first, and once all that exists was seen the workers.
+
+        Our own kinds are listed by whoever watches them (`handlers/kinds.py`). A duty that fails ends all with its error: an
+        operator that goes on without one would be alive, and silently blind or idle.
+        """
+        async with asyncio.TaskGroup() as group:
+            watches = self._watches()
+            for duty in (
+                watches.run(),
+                self._ping_audit(),
+                self._renew(),
+                *(watch.run() for watch in self.home_watches),
+            ):
+                group.create_task(duty)
+            await self.listed.wait()
+            await watches.synced()
+            for watch in self.home_watches:
+                await watch.synced.wait()
+            self.synced = True
+            self._look_at_everything()
+            for duty in (*(self.queue.work(self._reconcile) for _ in range(self.workers)), *self._single_duties()):
+                group.create_task(duty)
+
+    def _look_at_everything(self) -> None:
         names = {item["metadata"]["name"] for kind in ("Tenant", "TenantRecord") for item in self.cluster.list(kind)}
         for name in names:
             self.queue.add(name, Priority.RESYNC)
+        self._look_at_offboardings()
+        _log.info("started: %d tenants known, %d objects watched", len(names), len(self.cluster.store))
+
+    def _look_at_offboardings(self) -> None:
         for item in self.cluster.list("TenantOffboarding"):
             self.offboardings.add(item["metadata"]["name"], Priority.RESYNC)
-        self._spawn(*(self.queue.work(self._reconcile) for _ in range(self.workers)))
-        self._spawn(self.offboardings.work(self._offboard), self.copies.run())
+
+    def _single_duties(self) -> Iterator[Coroutine[Any, Any, None]]:
+        yield self.offboardings.work(self._offboard)
+        yield self.copies.run()
         if self.admission:
-            self._spawn(self.admission.run())
-        _log.info("started: %d tenants known, %d objects watched", len(names), len(self.cluster.store))
+            yield self.admission.run()
 
     async def relist(self) -> None:
         """List our own kinds anew: what went while nobody watched is gone from the store, and whoever it concerns looks."""
         changed = await self.cluster.prime([resource.kind for resource in OURS])
+        self.listed.set()
         for key in changed:
             if key.kind in {"Tenant", "TenantRecord"}:
                 self.queue.add(key.name, Priority.EDIT)
+            item = self.cluster.get(key)
+            if item and self.admission:  # kopf will show it too, but then it is no news
+                self.admission.saw(item)
         if not changed:
             return
+        self.copies.wake()
         self._look_at_all(Priority.RESYNC)
-        for item in self.cluster.list("TenantOffboarding"):
-            self.offboardings.add(item["metadata"]["name"], Priority.RESYNC)
+        self._look_at_offboardings()
 
     def _watches(self) -> Watches:
         if self.watches is None:
@@ -144,16 +170,6 @@ class Operator:
     def dead(self) -> list[str]:
         """Return the kinds whose watch is silent for too long."""
         return self._watches().dead() if self.synced else []
-
-    def _spawn(self, *coroutines: Coroutine[Any, Any, None]) -> None:
-        self._tasks += [asyncio.create_task(coroutine) for coroutine in coroutines]
-
-    async def stop(self) -> None:
-        """Stop everything; an act under way ends with an outcome, because cancellation runs the recorder's end."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.cluster.transport.close()
 
     async def _reconcile(self, tenant: str) -> None:
         started = time.perf_counter()
@@ -172,22 +188,26 @@ class Operator:
             self.queue.add(tenant, Priority.RESYNC, delay)
 
     async def _offboard(self, name: str) -> None:
-        asked = self.cluster.get(ObjectKey(API_VERSION, "TenantOffboarding", "", name))
-        found = stamp.genuine(stamp.key_of(self.derive), asked) if asked else None
-        serving = SERVING.set(found.entry if found else "")
         try:
-            again = await self.offboarder.reconcile(name)
-            delay = again.total_seconds() if again is not None else None
+            delay = await self._bring_further(name)
         except CloisterError as error:
             _log.warning("offboarding %s: %s", name, error.message)
             delay = 5.0
         except Exception:  # as above
             _log.exception("offboarding %s: a mistake in the operator", name)
             delay = _AFTER_A_BUG_SECONDS
-        finally:
-            SERVING.reset(serving)
         if delay is not None:
             self.offboardings.add(name, Priority.RESYNC, delay)
+
+    async def _bring_further(self, name: str) -> float | None:
+        asked = self.cluster.get(ObjectKey(API_VERSION, "TenantOffboarding", "", name))
+        found = stamp.genuine(stamp.key_of(self.derive), asked) if asked else None
+        serving = SERVING.set(found.entry if found else "")
+        try:
+            again = await self.offboarder.reconcile(name)
+        finally:
+            SERVING.reset(serving)
+        return again.total_seconds() if again is not None else None
 
     async def _ping_audit(self) -> None:
         announced = False

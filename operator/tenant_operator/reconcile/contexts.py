@@ -1,13 +1,12 @@
 """Puts together what the parts need to know about one tenant: its Region, class, secrets, and the installation's own facts."""
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
 from tenant_operator.api.common import API_VERSION
-from tenant_operator.api.names import Names
+from tenant_operator.api.names import LABEL_TENANT, Names
 from tenant_operator.api.reasons import Reason
 from tenant_operator.api.region import RegionSpec
 from tenant_operator.api.tenant import TenantSpec
@@ -40,11 +39,17 @@ class Home:
         return self.cluster.get(ObjectKey("v1", "Secret", self.namespace, name))
 
     def secret_values(self, name: str) -> Mapping[str, str] | None:
-        """Return a Secret's values, decoded."""
+        """Return a Secret's values, decoded; what is no text in UTF-8 is left out, for nothing of ours is binary."""
         found = self.secret(name)
         if found is None:
             return None
-        return {key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
+        texts = {key: preflight.text(value) for key, value in (found.get("data") or {}).items()}
+        return {key: value for key, value in texts.items() if value is not None}
+
+    def own_values(self, tenant: str, name: str) -> Mapping[str, str]:
+        """Return a Secret's values if it is labelled as the tenant's; nothing when it is absent, another's or nobody's."""
+        found = self.secret(name)
+        return (self.secret_values(name) or {}) if found and _is_of(found, tenant) else {}
 
     def config_map(self, name: str) -> Manifest | None:
         """Return a ConfigMap."""
@@ -77,7 +82,11 @@ class Contexts:
     def build(
         self, names: Names, spec: TenantSpec, generation: int, *, running: bool, needs_directory: bool = True
     ) -> Context:
-        """Return the context of one tenant. What is stopped or taken down needs no directory."""
+        """Return the context of one tenant. What is stopped or taken down needs no directory.
+
+        Whether or not it is needed, what the Tenant names gives nothing of another tenant's or of the operator's own: a stack
+        that is stopped has its Secrets rendered too.
+        """
         region = self._region(spec)
         klass = self._class(spec)
         if wrong := preflight.spec_errors(spec):
@@ -106,9 +115,9 @@ class Contexts:
             derive=self.derive,
             now=self.clock.now(),
             running=running,
-            bind_secret=self.home.secret_values(bind_name) or {},
-            secrets={item.name: self.home.secret_values(item.name) or {} for item in named},
-            workflow=self._workflow(spec),
+            bind_secret=self.home.own_values(names.tenant, bind_name),
+            secrets={item.name: self.home.own_values(names.tenant, item.name) for item in named},
+            workflow=self._workflow(names.tenant, spec),
         )
         if error := storage_error(ctx):
             raise NotReadyError(preflight.stalled(Reason.INVALID_SPEC, f"spec.database.storage: {error}"))
@@ -124,9 +133,10 @@ class Contexts:
         if own and (wrong := preflight.workflow(tenant, own, home.config_map(own.config_map), home.namespace)):
             raise NotReadyError(wrong)
 
-    def _workflow(self, spec: TenantSpec) -> str:
+    def _workflow(self, tenant: str, spec: TenantSpec) -> str:
         own = spec.signatures.workflow
-        return (self.home.text(own.config_map, own.key) or "") if own else ""
+        found = self.home.config_map(own.config_map) if own else None
+        return (self.home.text(own.config_map, own.key) or "") if own and found and _is_of(found, tenant) else ""
 
     def _region(self, spec: TenantSpec) -> RegionSpec:
         found = self.cluster.get(ObjectKey(API_VERSION, "Region", "", spec.region))
@@ -152,3 +162,8 @@ class Contexts:
             said = f"ConfigMap {self.home.namespace}/{name} with key {key} does not exist, and the Region names it as its CA"
             raise NotReadyError(Finding(preflight.READY, "False", Reason.WAITING, said))
         return text
+
+
+def _is_of(found: Manifest, tenant: str) -> bool:
+    """Tell whether an object of the operator's namespace is labelled as a tenant's."""
+    return bool((found["metadata"].get("labels") or {}).get(LABEL_TENANT) == tenant)

@@ -47,7 +47,11 @@ class Executor:
         async with self.recorder.acts(log, [_cited(step, serving) for step in plan.steps]) as acts:
             by_step: Mapping[int, Act] = {id(step): act for step, act in zip(plan.steps, acts, strict=True)}
             for wave in plan.waves:
-                await asyncio.gather(*(self._one(ctx, step, by_step[id(step)], result) for step in wave))
+                acting = (self._one(ctx, step, by_step[id(step)], result) for step in wave)
+                ends = await asyncio.gather(*acting, return_exceptions=True)
+                # A mistake in one act is raised once all acts of its wave have ended: else they would go on after their outcomes.
+                if mistakes := [end for end in ends if end is not None]:
+                    raise mistakes[0]
                 if result.failures:
                     break
         return result
@@ -58,6 +62,9 @@ class Executor:
         except CloisterError as error:
             act.done("error", error.message)
             result.failures.append((step, error))
+        except BaseException as error:
+            act.done("error", f"what came of it is not known: it ended with {type(error).__name__}")
+            raise
         else:
             act.done("ok", said)
             result.done += 1

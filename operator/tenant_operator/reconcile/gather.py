@@ -92,8 +92,3 @@ class Gatherer:
         fresh = FRESH_SECONDS * random.uniform(0.8, 1.2) if settled else 0.0  # noqa: S311 - spreads load, guards nothing
         self._outside[key] = _Seen(state, spec, now + fresh)
         return state
-
-    def forget(self, identity: str) -> None:
-        """Look at everything of a tenant outside anew at the next pass."""
-        for key in [key for key in self._outside if key[0] == identity]:
-            del self._outside[key]

@@ -1,5 +1,6 @@
 """What has to be right before anything is made: nothing is half made for a Tenant that cannot work."""
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -46,13 +47,23 @@ def spec_errors(spec: TenantSpec) -> Finding | None:
         return stalled(Reason.INVALID_SPEC, f"spec.network: {error}")
     if error := records_error(spec.records):
         return stalled(Reason.INVALID_SPEC, f"spec.records: {error}")
-    try:
-        port = urlsplit(spec.identity.ldap.url).port
-    except ValueError as problem:
-        return stalled(Reason.INVALID_DIRECTORY, f"spec.identity.ldap.url: {problem}")
-    if port == 0:
-        return stalled(Reason.INVALID_DIRECTORY, "spec.identity.ldap.url: port 0 is no port")
+    if error := _address_error(spec.identity.ldap.url):
+        return stalled(Reason.INVALID_DIRECTORY, f"spec.identity.ldap.url: {error}")
+    named = [(f"spec.alerts[{index}].url", sink.url) for index, sink in enumerate(spec.alerts)]
+    named += [("spec.identity.oidc.issuer", spec.identity.oidc.issuer)] if spec.identity.oidc else []
+    for field, address in named:
+        if error := _address_error(address):
+            return stalled(Reason.INVALID_SPEC, f"{field}: {error}")
     return None
+
+
+def _address_error(address: str) -> str | None:
+    """Return what is wrong with an address's port: the schema counts its digits only."""
+    try:
+        port = urlsplit(address).port
+    except ValueError as problem:
+        return str(problem)
+    return "port 0 is no port" if port == 0 else None
 
 
 def bind_secret(tenant: str, spec: TenantSpec, found: Manifest | None, namespace: str) -> Finding | None:
@@ -106,7 +117,17 @@ def workflow(tenant: str, wanted: Workflow, found: Manifest | None, namespace: s
 def _lacking(
     where: str, found: Manifest, needed: Sequence[str], reason: Reason = Reason.BIND_SECRET_MISSING
 ) -> Finding | None:
-    missing = [key for key in needed if not (found.get("data") or {}).get(key)]
-    if missing:
+    data: Mapping[str, str] = found.get("data") or {}
+    if missing := [key for key in needed if not data.get(key)]:
         return Finding(READY, "False", reason, f"{where} lacks {', '.join(missing)}")
+    if binary := [key for key in needed if text(data[key]) is None]:
+        return Finding(READY, "False", reason, f"{where}: {', '.join(binary)} must be text in UTF-8")
     return None
+
+
+def text(value: str) -> str | None:
+    """Return what a Secret's base64 value says; None when it is no text in UTF-8."""
+    try:
+        return base64.b64decode(value).decode()
+    except UnicodeDecodeError:
+        return None

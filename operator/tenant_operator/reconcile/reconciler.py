@@ -60,14 +60,17 @@ class Reconciler:
         """Bring one tenant a step nearer to what is desired; return after how many seconds to look again."""
         live = self.cluster.get(ObjectKey(API_VERSION, "Tenant", "", tenant))
         try:
-            delay = await (self._present(tenant, live) if live else self._absent(tenant))
+            return await self._step(tenant, live)
+        except CloisterError as error:
+            return await self._failed(tenant, live, error)
+
+    async def _step(self, tenant: str, live: Manifest | None) -> float:
+        try:
+            return await (self._present(tenant, live) if live else self._absent(tenant))
         except NotReadyError as error:
             if live:
                 await self._say(live, None, [error.finding])
             return WAIT_SECONDS
-        except CloisterError as error:
-            return await self._failed(tenant, live, error)
-        return delay
 
     async def _failed(self, tenant: str, live: Manifest | None, error: CloisterError) -> float:
         count = self._failures[tenant] = self._failures.get(tenant, 0) + 1
@@ -81,7 +84,10 @@ class Reconciler:
             finding = Finding(
                 kind, "False" if kind == ConditionType.AUDIT_CURRENT else "Unknown", error.reason, error.message
             )
-            await self._say(fresh, None, [finding])
+            try:
+                await self._say(fresh, None, [finding])
+            except CloisterError as another:  # the next look says it
+                _log.info("tenant %s: its status could not be written: %s", tenant, another.message)
         return delay
 
     async def _present(self, tenant: str, live: Manifest) -> float:

@@ -5,25 +5,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.e2e.support.trust import address, pinned_key
+from tests.support import browser as shared
 
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync")  # fmt: skip
 MILLISECONDS = 30_000
 
 
 @contextmanager
 def chromium(tenant: str) -> Iterator[Browser]:
     """Start it, with the tenant's key pinned."""
-    pin = f"--ignore-certificate-errors-spki-list={pinned_key(tenant)}"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*FLAGS, pin])
-        try:
-            yield browser
-        finally:
-            browser.close()
+    with shared.chromium(f"--ignore-certificate-errors-spki-list={pinned_key(tenant)}") as browser:
+        yield browser
 
 
 def visit(browser: Browser, tenant: str, *, width: int = 1280, height: int = 860) -> Page:
