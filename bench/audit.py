@@ -3,9 +3,9 @@
     python -m bench.audit [--seconds 6] [--rounds 2] [--write]
 
 Everything runs in one go on this machine and its disk: the service as a process of its own, with its production pace and the
-interpreter of its image, over a PostgreSQL that flushes; Tessera's conformance server driven by its own hammer; pgbench. Each round measures all of them, so what
-else the machine does hits all alike; ratios within one run are what counts. `--write` puts the report into bench/RESULTS.md.
-About six minutes as it stands. Needs Go, and two free cores to mean anything.
+interpreter of its image, over a PostgreSQL that flushes; Tessera's conformance server driven by its own hammer; pgbench. Each
+round measures all of them, so what else the machine does hits all alike; ratios within one run are what counts. `--write` puts
+the report into bench/RESULTS.md. About six minutes as it stands. Needs Go, and two free cores to mean anything.
 """
 
 import argparse
@@ -151,8 +151,8 @@ def report(found: dict[str, list[dict[str, float]]], seconds: float, rounds: int
         (
             (
                 f"Taken {machine()}, one run, rounds: {rounds}, {seconds:g} s a case (Tessera {2 * seconds:g} s), medians over "
-                "the rounds. Load, service (Debian's Python, as in its image), PostgreSQL and peers share the machine; ratios are within "
-                "this run."
+                "the rounds. Load, service (Debian's Python, as in its image), PostgreSQL and peers share the machine; "
+                "ratios are within this run."
             ),
             table(["goal", "found", "bar", ""], goals),
             table(["clients", "batch", "entries/s", "to Tessera", "p50 ms", "p99 ms"], rows),
