@@ -2,10 +2,10 @@
 
     python -m bench.audit [--seconds 6] [--rounds 2] [--write]
 
-Everything runs in one go on this machine and its disk: the service as a process of its own with its production pace, over a
-PostgreSQL that flushes; Tessera's conformance server driven by its own hammer; pgbench. Each round measures all of them, so what
-else the machine does hits all alike; ratios within one run are what counts. `--write` puts the report into bench/RESULTS.md.
-About six minutes as it stands. Needs Go, and two free cores to mean anything.
+Everything runs in one go on this machine and its disk: the service as a process of its own, with its production pace and the
+interpreter of its image, over a PostgreSQL that flushes; Tessera's conformance server driven by its own hammer; pgbench. Each
+round measures all of them, so what else the machine does hits all alike; ratios within one run are what counts. `--write` puts
+the report into bench/RESULTS.md. About six minutes as it stands. Needs Go, and two free cores to mean anything.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from audit_contract.client import AuditUnavailable  # noqa: E402
 from audit_service.settings import Pace  # noqa: E402
 from bench.peers import WRITERS, Pgbench, Tessera  # noqa: E402
 from bench.results import machine, replace_section, table  # noqa: E402
+from bench.shipped import shipped_python  # noqa: E402
 from tests.audit_service.service import TENANT_LOG  # noqa: E402
 from tests.audit_service.stage import Outside, outside  # noqa: E402
 from tests.interop.programs import TESSERA_VERSION, programs  # noqa: E402
@@ -86,7 +87,7 @@ def measure(folder: Path, seconds: float, rounds: int) -> dict[str, list[dict[st
         print(f"{name:>28}", "  ".join(f"{key} {value:,.1f}" for key, value in values.items()), flush=True)
 
     tessera = Tessera(programs(), folder)
-    with outside(folder, pace=Pace()) as stage:
+    with outside(folder, shipped_python(folder), pace=Pace()) as stage:
         load, pgbench = Load(stage, folder), Pgbench(stage.postgres, folder)
         for number in range(rounds):
             print(f"round {number + 1} of {rounds}", flush=True)
@@ -150,7 +151,8 @@ def report(found: dict[str, list[dict[str, float]]], seconds: float, rounds: int
         (
             (
                 f"Taken {machine()}, one run, rounds: {rounds}, {seconds:g} s a case (Tessera {2 * seconds:g} s), medians over "
-                "the rounds. Load, service, PostgreSQL and peers share the machine; ratios are within this run."
+                "the rounds. Load, service (Debian's Python, as in its image), PostgreSQL and peers share the machine; "
+                "ratios are within this run."
             ),
             table(["goal", "found", "bar", ""], goals),
             table(["clients", "batch", "entries/s", "to Tessera", "p50 ms", "p99 ms"], rows),

@@ -30,12 +30,13 @@ class Outside:
     config: Path
     postgres: Postgres
     cluster: Cluster
+    python: str = sys.executable
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         paths = {"PYTHONPATH": str(ROOT / "audit-service"), CONFIG_VARIABLE: str(self.config)}
         with (self.config.parent / "service.log").open("ab") as log:
-            command = [os.environ.get("SVC_PY", sys.executable), "-m", "audit_service", "serve"]
+            command = [self.python, "-m", "audit_service", "serve"]
             self.process = subprocess.Popen(command, env={**os.environ, **paths}, stderr=log)
 
     def kill(self) -> None:
@@ -50,8 +51,8 @@ class Outside:
 
 
 @contextlib.contextmanager
-def outside(tmp_path: Path, **more: object) -> Iterator[Outside]:
-    """Run the service; `more` are settings other than the tests' own."""
+def outside(tmp_path: Path, python: str = sys.executable, **more: object) -> Iterator[Outside]:
+    """Run the service with an interpreter; `more` are settings other than the tests' own."""
     cluster = Cluster()
     keys = cluster.transport().handler(httpx.Request("GET", "http://x")).content
 
@@ -85,7 +86,7 @@ def outside(tmp_path: Path, **more: object) -> Iterator[Outside]:
     migrating.start()
     migrating.join()
     (tmp_path / "config.json").write_text(settings.model_dump_json(by_alias=True))
-    found = Outside(settings, tmp_path / "config.json", postgres, cluster)
+    found = Outside(settings, tmp_path / "config.json", postgres, cluster, python)
     found.start()
     try:
         yield found
