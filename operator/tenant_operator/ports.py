@@ -48,9 +48,6 @@ class Cluster(Protocol):
     async def post_event(self, about: Manifest, kind: str, reason: str, message: str) -> None:
         """Post a Kubernetes Event (kind Normal or Warning)."""
 
-    async def logs(self, namespace: str, pod: str, container: str | None = None) -> str:
-        """Return a pod's log."""
-
 
 @dataclass(frozen=True)
 class Stored:

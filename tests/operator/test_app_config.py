@@ -172,9 +172,30 @@ def test_what_the_app_would_refuse_at_its_start_is_said_of_the_tenant(records, w
             "spec.identity.oidc.issuer: Port out of range",
         ),
         ({"ldap": {"url": "ldaps://directory.example:99999"}}, "spec.identity.ldap.url: Port out of range"),
+        (
+            {"alerts": [{"kind": "webhook", "url": "https://app.tenant-globex-bio.svc:8443/x"}]},
+            "spec.alerts[0].url: namespace tenant-globex-bio is closed to tenants",
+        ),
+        (
+            {
+                "alerts": [
+                    {
+                        "kind": "smtp",
+                        "url": "smtps://x.Kube-System.svc.cluster.local",
+                        "to": "a@b.example",
+                        "from": "c@d.example",
+                    }
+                ]
+            },
+            "spec.alerts[0].url: namespace kube-system is closed to tenants",
+        ),
+        (
+            {"ldap": {"url": "ldaps://audit.cloister-audit.svc:636"}},
+            "spec.identity.ldap.url: namespace cloister-audit is closed",
+        ),
     ],
 )
-def test_a_port_that_is_none_is_said_of_the_tenant(change, words):
+def test_an_address_that_is_none_or_leads_where_it_must_not_is_said_of_the_tenant(change, words):
     body = tenant_context().spec.manifest()
     if "alerts" in change:
         body |= change

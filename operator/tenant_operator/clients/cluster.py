@@ -209,12 +209,6 @@ class KubernetesCluster:
         }
         await self.transport.request("POST", f"/api/v1/namespaces/{namespace}/events", body)
 
-    async def logs(self, namespace: str, pod: str, container: str | None = None) -> str:
-        """Return a pod's log."""
-        query = {"container": container} if container else {}
-        text: str = await self.transport.request("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query=query)
-        return text
-
     def _keep(self, manifest: Manifest) -> Manifest:
         """Put an answer into the store at once: the watch's echo is then no news, and the next look sees our own write."""
         self.store.put(manifest)

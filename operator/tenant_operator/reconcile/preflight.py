@@ -12,10 +12,12 @@ from tenant_operator.api.reasons import ConditionType, Reason
 from tenant_operator.api.tenant import TenantSpec
 from tenant_operator.stack.app_config import NamedSecret, records_error
 from tenant_operator.stack.backup import schedule_error
-from tenant_operator.stack.network import cidr_error
+from tenant_operator.stack.network import cidr_error, namespace_of
 from tenant_operator.stack.part import Finding, Manifest
 
 READY = ConditionType.READY
+_CLOSED = ("cloister-", "kube-", "tenant-")
+"""How the namespaces begin that no Tenant may open a way into: Cloister's, Kubernetes' and other tenants'."""
 
 
 def stalled(reason: Reason, message: str) -> Finding:
@@ -58,12 +60,21 @@ def spec_errors(spec: TenantSpec) -> Finding | None:
 
 
 def _address_error(address: str) -> str | None:
-    """Return what is wrong with an address's port: the schema counts its digits only."""
+    """Return what is wrong with an address: its port, whose digits the schema only counts, or where it leads.
+
+    What a Tenant names opens the way to that namespace, and a way into another tenant's, Cloister's or Kubernetes' own is
+    no one tenant's to open.
+    """
     try:
         port = urlsplit(address).port
     except ValueError as problem:
         return str(problem)
-    return "port 0 is no port" if port == 0 else None
+    if port == 0:
+        return "port 0 is no port"
+    namespace = namespace_of(address)
+    if namespace.startswith(_CLOSED):
+        return f"namespace {namespace} is closed to tenants; name a service in a namespace of its own, or one outside"
+    return None
 
 
 def bind_secret(tenant: str, spec: TenantSpec, found: Manifest | None, namespace: str) -> Finding | None:

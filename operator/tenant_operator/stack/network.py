@@ -61,19 +61,22 @@ def cidr_error(network: Network) -> str | None:
     return None
 
 
+def namespace_of(url: str) -> str:
+    """Return the namespace of the Service that an address names, "" when it is one outside the cluster."""
+    labels = (urlsplit(url).hostname or "").split(".")
+    return labels[1] if len(labels) >= 3 and labels[2] == "svc" else ""  # noqa: PLR2004 - service.namespace.svc
+
+
 def url_rule(url: str) -> dict[str, Any]:
     """Return the egress rule for an https, ldap or smtp address: its Service's namespace when it has one, else any address.
 
     A name outside the cluster has no selector in a NetworkPolicy; then the port is what is left to bound it by.
     """
     parts = urlsplit(url)
-    host = parts.hostname or ""
     port = parts.port or _PORTS[parts.scheme]
-    labels = host.split(".")
-    in_cluster = len(labels) >= 3 and labels[2] == "svc"  # noqa: PLR2004 - service.namespace.svc
-    if in_cluster:
+    if namespace := namespace_of(url):
         # The policy sees the pod's port, which need not be the Service's: inside a named namespace all ports are open.
-        return {"to": [namespace_peer(labels[1])]}
+        return {"to": [namespace_peer(namespace)]}
     return {"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}], "ports": _tcp(port)}
 
 
