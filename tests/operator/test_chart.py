@@ -23,7 +23,9 @@ from tests.support.helm import CHART, NEEDED, ROOT, helm, template
 pytestmark = pytest.mark.cluster
 """Helm comes with the local cluster; the cluster itself is not needed."""
 
+PDFA_JUDGE = "example.com/cloister/pdfa-judge@sha256:" + "0" * 64
 LOUD = (
+    f"--set=images.pdfaJudge={PDFA_JUDGE}",
     "--set=monitoring.serviceMonitor.enabled=true",
     "--set=monitoring.prometheusRule.enabled=true",
     "--set=monitoring.dashboard.enabled=true",
@@ -116,6 +118,9 @@ def test_the_programs_understand_their_configuration(plain, loud):
         assert Settings.model_validate_json(audit["data"]["config.json"]).identity.operator.endswith(
             "cloister-operator"
         )
+    assert (config.images.pdfa_judge, config.platform().images.pdfa_judge) == (PDFA_JUDGE, PDFA_JUDGE)
+    (operator,) = of(plain, "ConfigMap", "cloister-operator")
+    assert OperatorConfig.model_validate_json(operator["data"]["config.json"]).platform().images.pdfa_judge == ""
     assert config.ingress_class == "nginx"
     assert config.cert_manager_issuer == "letsencrypt"
 
