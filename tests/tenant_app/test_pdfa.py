@@ -146,9 +146,7 @@ async def test_what_is_no_verdict_is_none(script):
 async def test_a_flavour_that_does_not_exist_reaches_no_command_line(tmp_path):
     told = tmp_path / "told"
     command = ("sh", "-c", f"cat >/dev/null; echo x > {told}")
-    odd = archival().replace(b'pdfaid:part="2"', b'pdfaid:part="9"').replace(
-        b"<pdfaid:part>2<", b"<pdfaid:part>9<"
-    )  # fmt: skip
+    odd = archival(part="9")
     assert inspect(odd)["pdfa"] == "9b"
     with pytest.raises(InvalidInput, match="claims to be PDF/A-9b, which does not exist"):
         await Inspection(UploadsSection(pdfa_for=("*",), pdfa_judge=command)).check(PDF, odd, "Report")
@@ -158,15 +156,14 @@ async def test_a_flavour_that_does_not_exist_reaches_no_command_line(tmp_path):
 def test_a_refusal_is_bounded_however_many_rules_are_broken(command):
     from tests.tenant_app.support.documents import sample_pdf
 
+    # No claim, no profile, no fonts.
     plain = sample_pdf("x", ["y"])
-    done = subprocess.run(
-        [*command[:2], "2b"], input=plain, capture_output=True, check=False, timeout=SECONDS
-    )  # no claim, no fonts, no profile
+    done = subprocess.run([*command[:2], "1b"], input=plain, capture_output=True, check=False, timeout=SECONDS)
     verdict = Verdict.of_report(done.stdout)
     clauses = [rule.clause for rule in verdict.rules]
-    assert len(clauses) > 3
+    assert len(clauses) > 4
     assert clauses == sorted(clauses, key=lambda clause: [int(part) for part in clause.split(".")])
-    words = verdict.refusal("2b")
+    words = verdict.refusal("1b")
     assert len(words) < 1200
     assert words.endswith(f"{len(clauses) - 3} more rules broken.")
 
@@ -174,5 +171,5 @@ def test_a_refusal_is_bounded_however_many_rules_are_broken(command):
 def test_both_ways_to_a_validator_at_once_are_refused():
     with pytest.raises(ValueError, match="pdfaJudge or pdfaJudgeUrl, not both"):
         UploadsSection(pdfa_judge=("verapdf",), pdfa_judge_url="https://judge.example")
-    with pytest.raises(ValueError, match="pdfaJudgeUrl"):
+    with pytest.raises(ValueError, match="should match pattern"):
         UploadsSection(pdfa_judge_url="http://judge.example")

@@ -12,8 +12,8 @@ from reportlab.pdfgen.canvas import Canvas
 DEJAVU = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
 
 
-def archival(*, cmyk: bool = False) -> bytes:
-    """Return a PDF/A-2b; with `cmyk`, one that only says so.
+def archival(*, cmyk: bool = False, part: str = "2") -> bytes:
+    """Return a PDF/A-2b, whatever `part` it claims to be of; with `cmyk`, one that only says so.
 
     Its text is then in DeviceCMYK under an RGB output intent, which ISO 19005-2, 6.2.4.3 forbids: nothing that can be seen in
     the objects, only in what the page draws.
@@ -41,7 +41,7 @@ def archival(*, cmyk: bool = False) -> bytes:
         del pdf.docinfo
         with pdf.open_metadata(set_pikepdf_as_editor=False, update_docinfo=False) as metadata:
             metadata["dc:title"] = "Stability of zolpidem"
-            metadata["pdfaid:part"] = "2"
+            metadata["pdfaid:part"] = part
             metadata["pdfaid:conformance"] = "B"
         pdf.save(out, deterministic_id=True)
     return out.getvalue()
