@@ -1,4 +1,4 @@
-# Every image Cloister runs: docker build --target operator|audit|app|postgres .
+# Every image Cloister runs: docker build --target operator|audit|app|postgres|pdfa-judge .
 # The base is an argument: python:3.11-slim-bookworm where a registry is at hand, a debootstrap tree on the local cluster.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
@@ -69,6 +69,29 @@ ENV PATH=/opt/cloister/bin:/usr/local/bin:/usr/bin:/bin PYTHONPATH=/opt/cloister
 RUN python -m compileall -q /opt/cloister/src
 USER 65532:65532
 ENTRYPOINT ["python", "-m", "tenant_app"]
+
+# ---- veraPDF as a service, where an installation wants PDF/A decided by a validator (images.pdfaJudge) -----------------
+FROM base AS verapdf
+RUN mkdir -p /usr/share/man/man1 \
+ && apt-get update \
+ && apt-get install -y --no-install-recommends maven \
+ && rm -rf /var/lib/apt/lists/*
+COPY images/verapdf /build/verapdf
+RUN sh /build/verapdf/fetch.sh /opt/verapdf
+
+FROM base AS pdfa-judge
+RUN mkdir -p /usr/share/man/man1 \
+ && apt-get update \
+ && apt-get install -y --no-install-recommends openjdk-17-jre-headless \
+ && rm -rf /var/lib/apt/lists/*
+COPY --from=verapdf /opt/verapdf /opt/verapdf
+COPY images/verapdf/verapdf.sh /opt/verapdf/verapdf
+COPY --from=app-env /opt/cloister /opt/cloister
+COPY tenant-app/tenant_app /opt/cloister/src/tenant_app
+ENV PATH=/opt/cloister/bin:/opt/verapdf:/usr/local/bin:/usr/bin:/bin PYTHONPATH=/opt/cloister/src
+RUN python -m compileall -q /opt/cloister/src
+USER 65532:65532
+ENTRYPOINT ["python", "-m", "tenant_app.judge"]
 
 # ---- PostgreSQL: the tenants' and the audit service's ----------------------------------------------------------------
 FROM base AS postgres

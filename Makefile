@@ -13,8 +13,8 @@ help: ## List what can be asked for
 
 ## ---- the two commands ------------------------------------------------------------------------------------------------
 .PHONY: demo test down
-demo: init ## Local cluster, Cloister, two tenants Ready (CLUSTER=kubeconfig VALUES=file: on your own cluster)
-	@VALUES="$(VALUES)" $(BIN)/python -m tools.demo $(if $(filter kubeconfig,$(CLUSTER)),--own-cluster)
+demo: init ## Local cluster, Cloister, two tenants Ready (CLUSTER=kubeconfig VALUES=file: on your own cluster; ALSO=pdfa-judge: with veraPDF)
+	@VALUES="$(VALUES)" $(BIN)/python -m tools.demo $(if $(filter kubeconfig,$(CLUSTER)),--own-cluster) $(addprefix --also=,$(ALSO))
 
 test: init ## Everything: lint, types, import rules, unit, cluster and end-to-end tests
 	@$(BIN)/python -m tools.check test
@@ -46,8 +46,8 @@ env: ## Shell lines that point kubectl, helm and cloister at the local cluster: 
 cluster: init ## Only the local cluster
 	@$(BIN)/python -m localcluster up
 
-images: init ## Only the images
-	@$(BIN)/python -m localcluster images
+images: init ## Only the images (ALSO=pdfa-judge: that one too)
+	@$(BIN)/python -m localcluster images $(addprefix --also=,$(ALSO))
 
 install: init ## Install Cloister into the cluster that KUBECONFIG names, with VALUES=file
 	@VALUES="$(VALUES)" $(BIN)/python -m tools.demo --own-cluster --install-only

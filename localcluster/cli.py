@@ -13,6 +13,7 @@ from localcluster.cluster import Cluster, Options
 from localcluster.console import say
 from localcluster.errors import LocalClusterError
 from localcluster.files import locked
+from localcluster.images import ON_REQUEST
 from localcluster.paths import Layout
 
 
@@ -68,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     images = commands.add_parser("images", help="build the images of the Dockerfile, and load them")
     images.add_argument("--json", action="store_true", help="print each target's image name as JSON")
     images.add_argument("--no-load", action="store_true", help="do not put them into the running cluster")
+    images.add_argument(
+        "--also", choices=sorted(ON_REQUEST), action="append", default=[], help="an image that is built only on request"
+    )
     images.set_defaults(act=acts.images, needs_root=True)
     load = commands.add_parser("load-image", help="put docker archives into both nodes")
     load.add_argument("archives", nargs="+", type=Path)

@@ -80,8 +80,8 @@ def build(layout: Layout, options: argparse.Namespace) -> None:
 
 
 def images(layout: Layout, options: argparse.Namespace) -> None:
-    """Build every image of the repository's Dockerfile; put them into a running cluster."""
-    built = Images(layout, {}).product()
+    """Build the images of the repository's Dockerfile; put them into a running cluster."""
+    built = Images(layout, {}).product(options.also)
     if not built:
         say("the repository has no Dockerfile yet: nothing to build")
     running = Processes(layout).alive("kube-apiserver") is not None

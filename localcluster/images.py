@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,12 @@ DEVELOPMENT = {
     "toolbox": "",
     "openldap": "",
 }
+
+# Final targets of the repository's Dockerfile that are built only when they are asked for: a cold machine has enough to do.
+ON_REQUEST = frozenset({"pdfa-judge"})
+# What Maven on this machine goes by; a build of an image sees it, and no image keeps it.
+_MAVEN_SETTINGS = Path.home() / ".m2" / "settings.xml"
+_JAVA_CERTIFICATES = Path("/etc/ssl/certs/java/cacerts")
 
 
 @dataclass(frozen=True)
@@ -69,14 +75,14 @@ class Images:
                 built[target] = self._build(target, key, file, context, self._binaries.get(program))
         return built
 
-    def product(self) -> dict[str, Image]:
-        """Build every final target of the repository's Dockerfile; none while there is none."""
+    def product(self, also: Iterable[str] = ()) -> dict[str, Image]:
+        """Build the final targets of the repository's Dockerfile; of those on request, the ones in `also`."""
         file = REPOSITORY / "Dockerfile"
         if not file.exists():
             return {}
         parsed = dockerfile.parse(file.read_text())
         built = {}
-        for target in parsed.final_targets():
+        for target in wanted_targets(parsed, also):
             texts, files = parsed.inputs(target, REPOSITORY)
             # Set aside, then named: whoever edits meanwhile, a name means the same content.
             with self._context() as context:
@@ -140,7 +146,7 @@ class Images:
         return name
 
     def _package_settings(self) -> list[str]:
-        """Let pip inside a build use the index this machine uses, without naming it anywhere."""
+        """Let pip and Maven inside a build use what this machine uses, without naming it anywhere."""
         settings: dict[str, str] = {}
         folder = self._layout.cache / "work" / "pip"
         lines = ["[global]"]
@@ -157,6 +163,9 @@ class Images:
                 volumes += ["--volume", f"{wheels}:{wheels}:ro"]
             else:
                 del settings["find-links"]
+        for name, path in (("maven.xml", _MAVEN_SETTINGS), ("java-certificates", _JAVA_CERTIFICATES)):
+            if path.is_file():
+                write(folder / name, path.read_bytes())
         lines += [f"{key} = {value}" for key, value in sorted(settings.items())]
         write(folder / "pip.conf", "\n".join(lines) + "\n")
         volumes += [
@@ -191,6 +200,11 @@ def _copy(path: Path, target: Path) -> Path | None:
     with suppress(FileNotFoundError):
         return Path(shutil.copy2(path, target))
     return None
+
+
+def wanted_targets(parsed: dockerfile.Dockerfile, also: Iterable[str]) -> list[str]:
+    """Name the targets to build, in the file's order."""
+    return [target for target in parsed.final_targets() if target not in ON_REQUEST or target in also]
 
 
 def _pip() -> list[str]:

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -26,13 +27,17 @@ def environment() -> dict[str, str]:
     return env
 
 
-def local_cluster() -> dict[str, str]:
-    """Bring up the local cluster and install Cloister in it; return the environment that points at it."""
+def local_cluster(also: Sequence[str] = ()) -> dict[str, str]:
+    """Bring up the local cluster and install Cloister in it, with the images on request that `also` names.
+
+    Return the environment that points at it.
+    """
+    more = [f"--also={image}" for image in also]
     with step("the local cluster: Kubernetes, two regions, Vault, object storage, a directory"):
         run([sys.executable, "-m", "localcluster", "up"])
     with step("images of the operator, the audit service, the app and PostgreSQL"):
-        run([sys.executable, "-m", "localcluster", "images"])
-        said = run([sys.executable, "-m", "localcluster", "images", "--json"], quiet=True)
+        run([sys.executable, "-m", "localcluster", "images", *more])
+        said = run([sys.executable, "-m", "localcluster", "images", "--json", *more], quiet=True)
         images = json.loads(said[said.index("{") :])
     env = environment()
     with step("Cloister, by Helm"):
@@ -91,10 +96,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--own-cluster", action="store_true", help="use the cluster that KUBECONFIG names, with VALUES")
     parser.add_argument("--install-only", action="store_true", help="onboard nobody")
+    parser.add_argument("--also", action="append", default=[], metavar="IMAGE", help="an image on request: pdfa-judge")
     arguments = parser.parse_args()
     started = time.monotonic()
     try:
-        env = own_cluster() if arguments.own_cluster else local_cluster()
+        env = own_cluster() if arguments.own_cluster else local_cluster(arguments.also)
         if arguments.install_only:
             return 0
         onboard(env)

@@ -64,8 +64,11 @@ def install(values: Mapping[str, Any], env: Mapping[str, str]) -> bool:
 def local_values(images: Mapping[str, str]) -> dict[str, Any]:
     """Return the chart's values for the local cluster."""
     region = {"topology.kubernetes.io/region": "eu-central-1"}
+    named = {name: images[name] for name in ("operator", "audit", "app", "postgres")}
+    if judge := images.get("pdfa-judge"):
+        named["pdfaJudge"] = judge
     return {
-        "images": {name: images[name] for name in ("operator", "audit", "app", "postgres")},
+        "images": named,
         "audit": {
             "nodeSelector": region,
             "storage": {"size": "2Gi", "storageClassName": "local-eu-central-1"},

@@ -132,9 +132,19 @@ class UploadsSection(Section):
     max_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, le=512 * 1024 * 1024)
     pdfa_for: tuple[str, ...] = Field(default=(), description="Kinds of documents whose PDFs must be PDF/A; * for all.")
     pdfa_judge: tuple[str, ...] = Field(
-        default=(), description="A validator: reads the PDF, ends with 0 (good) or 1 (not)."
+        default=(), description="veraPDF's command line, or a program that ends like it. {flavour} is the claimed one."
     )
+    pdfa_judge_url: str = Field(
+        default="", pattern="^(https://.+)?$", description="Where `tenant_app.judge` answers, in a pod of its own."
+    )
+    pdfa_judge_ca_file: Path | None = None
     pdfa_judge_seconds: float = Field(default=60, gt=0, le=600)
+
+    @model_validator(mode="after")
+    def _one_judge(self) -> Self:
+        if self.pdfa_judge and self.pdfa_judge_url:
+            raise ValueError("name pdfaJudge or pdfaJudgeUrl, not both: one validator decides")
+        return self
 
 
 class MetadataField(Section):

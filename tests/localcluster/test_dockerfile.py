@@ -2,6 +2,8 @@ import pytest
 
 from localcluster import dockerfile
 from localcluster.errors import LocalClusterError
+from localcluster.images import ON_REQUEST, wanted_targets
+from localcluster.paths import REPOSITORY
 
 TEXT = """\
 # a comment
@@ -73,3 +75,10 @@ def test_a_copied_file_that_is_missing_is_named(context):
     (context / "other").unlink()
     with pytest.raises(LocalClusterError, match="copies other"):
         dockerfile.parse(TEXT).inputs("other", context)
+
+
+def test_the_images_on_request_are_targets_of_the_repositorys_dockerfile_and_built_only_then():
+    parsed = dockerfile.parse((REPOSITORY / "Dockerfile").read_text())
+    assert set(parsed.final_targets()) >= ON_REQUEST
+    assert not ON_REQUEST & set(wanted_targets(parsed, ()))
+    assert set(wanted_targets(parsed, ON_REQUEST)) == set(parsed.final_targets())

@@ -6,7 +6,9 @@ import pytest
 
 from tests.support.helm import template
 
+PDFA_JUDGE = "example.com/cloister/pdfa-judge@sha256:" + "0" * 64
 LOUD = (
+    f"--set=images.pdfaJudge={PDFA_JUDGE}",
     "--set=monitoring.serviceMonitor.enabled=true",
     "--set=monitoring.prometheusRule.enabled=true",
     "--set=monitoring.dashboard.enabled=true",

@@ -180,10 +180,9 @@ def test_what_the_app_would_refuse_at_its_start_is_said_of_the_tenant(records, w
             {
                 "alerts": [
                     {
-                        "kind": "smtp",
+                        "kind": "mail",
                         "url": "smtps://x.Kube-System.svc.cluster.local",
-                        "to": "a@b.example",
-                        "from": "c@d.example",
+                        "recipients": ["c@d.example"],
                     }
                 ]
             },

@@ -8,6 +8,7 @@ import yaml
 from audit_service.settings import Settings
 from tenant_operator.api.kinds import BY_KIND, KINDS
 from tenant_operator.handlers.settings import OperatorConfig
+from tests.operator.conftest import PDFA_JUDGE
 from tests.support.helm import CHART, NEEDED, ROOT, helm, of
 
 pytestmark = pytest.mark.cluster
@@ -70,6 +71,9 @@ def test_the_programs_understand_their_configuration(plain, loud):
         assert Settings.model_validate_json(audit["data"]["config.json"]).identity.operator.endswith(
             "cloister-operator"
         )
+    assert (config.images.pdfa_judge, config.platform().images.pdfa_judge) == (PDFA_JUDGE, PDFA_JUDGE)
+    (operator,) = of(plain, "ConfigMap", "cloister-operator")
+    assert OperatorConfig.model_validate_json(operator["data"]["config.json"]).platform().images.pdfa_judge == ""
     assert config.ingress_class == "nginx"
     assert config.cert_manager_issuer == "letsencrypt"
 

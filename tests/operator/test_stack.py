@@ -10,7 +10,12 @@ from tenant_operator.api.names import LABEL_TENANT_ID
 from tenant_operator.reconcile.plan import resources
 from tenant_operator.stack.part import Context, Desired, External, Observed
 from tenant_operator.stack.parts import PARTS
-from tests.support.tenants import ACME, GLOBEX, context
+from tests.support.tenants import ACME, GLOBEX, context, with_pdfa_judge
+
+
+def whole(**more: bool) -> Context:
+    """A tenant with everything that a Tenant can ask for, in an installation that has it."""
+    return with_pdfa_judge(context(records={"pdfa": "claimed"}, **more))
 
 
 def manifests(ctx: Context) -> list[dict]:
@@ -28,12 +33,12 @@ def pod_specs(ctx: Context) -> list[tuple[str, dict]]:
 
 
 def test_same_context_same_bytes():
-    one, two = (json.dumps(manifests(context()), sort_keys=True) for _ in range(2))
+    one, two = (json.dumps(manifests(whole()), sort_keys=True) for _ in range(2))
     assert one == two
 
 
 def test_every_object_is_in_the_tenants_namespace_and_carries_its_id():
-    for manifest in manifests(context()):
+    for manifest in manifests(whole()):
         meta = manifest["metadata"]
         where = meta["name"] if manifest["kind"] == "Namespace" else meta["namespace"]
         assert where == ACME.namespace, manifest
@@ -52,8 +57,8 @@ def test_no_object_of_a_tenant_names_another(names):
 
 
 def test_every_pod_is_pinned_to_the_region():
-    pods = pod_specs(context())
-    assert len(pods) >= 5
+    pods = pod_specs(whole())
+    assert len(pods) >= 6
     for name, spec in pods:
         terms = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
         for term in terms:
@@ -62,7 +67,7 @@ def test_every_pod_is_pinned_to_the_region():
 
 
 def test_every_container_is_restricted_and_mounts_no_token_by_itself():
-    for name, spec in pod_specs(context()):
+    for name, spec in pod_specs(whole()):
         assert spec["automountServiceAccountToken"] is False, name
         assert spec["securityContext"]["runAsNonRoot"] is True, name
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
@@ -75,7 +80,7 @@ def test_every_container_is_restricted_and_mounts_no_token_by_itself():
 
 
 def test_no_secret_value_is_anywhere_but_in_a_secret():
-    ctx = context()
+    ctx = whole()
     values = {
         base64.b64decode(value).decode()
         for manifest in manifests(ctx)
@@ -90,9 +95,10 @@ def test_no_secret_value_is_anywhere_but_in_a_secret():
 
 
 def test_a_stopped_tenant_runs_nothing_and_keeps_its_volume():
-    stopped = manifests(context(running=False))
+    stopped = manifests(whole(running=False))
     kinds = {(m["kind"], m["metadata"]["name"]): m for m in stopped}
     assert kinds["Deployment", "app"]["spec"]["replicas"] == 0
+    assert kinds["Deployment", "pdfa-judge"]["spec"]["replicas"] == 0
     assert kinds["StatefulSet", "database"]["spec"]["replicas"] == 0
     assert all(m["spec"]["suspend"] for m in stopped if m["kind"] == "CronJob")
     assert ("PersistentVolumeClaim", "database-data") in kinds
@@ -100,19 +106,19 @@ def test_a_stopped_tenant_runs_nothing_and_keeps_its_volume():
 
 
 def test_isolation_comes_before_any_workload():
-    order = [(item.wave, item.key.kind) for item in resources(context(), PARTS) if isinstance(item, Desired)]
+    order = [(item.wave, item.key.kind) for item in resources(whole(), PARTS) if isinstance(item, Desired)]
     first_pod = min(wave for wave, kind in order if kind in {"StatefulSet", "Deployment", "Job", "CronJob"})
     assert max(wave for wave, kind in order if kind in {"NetworkPolicy", "ResourceQuota", "LimitRange"}) < first_pod
 
 
 def test_nothing_observed_means_nothing_is_claimed():
     for part in PARTS:
-        for finding in part.checks(context(), Observed()):
+        for finding in part.checks(whole(), Observed()):
             assert finding.status != "True", finding
 
 
 def test_each_part_answers_the_five_questions_for_an_empty_world():
-    ctx, seen = context(), Observed()
+    ctx, seen = whole(), Observed()
     for part in PARTS:
         assert part.NAME
         list(part.desired(ctx))
@@ -130,7 +136,7 @@ def test_an_issuer_replaces_our_own_certificate_for_the_hostname():
 
 
 def test_network_policies_name_only_what_is_needed():
-    policies = {m["metadata"]["name"]: m["spec"] for m in manifests(context()) if m["kind"] == "NetworkPolicy"}
+    policies = {m["metadata"]["name"]: m["spec"] for m in manifests(whole()) if m["kind"] == "NetworkPolicy"}
     assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     probe = policies["isolation-probe"]
     assert [rule["to"] for rule in probe["egress"]] == [

@@ -57,6 +57,12 @@ def context(names: Names = ACME, *, running: bool = True, **spec: object) -> Con
     )
 
 
+def with_pdfa_judge(ctx: Context) -> Context:
+    """Return the context in an installation that names an image for the PDF/A validator."""
+    images = replace(ctx.platform.images, pdfa_judge="localhost/cloister/pdfa-judge:1")
+    return replace(ctx, platform=replace(ctx.platform, images=images))
+
+
 def at(ctx: Context, now: datetime) -> Context:
     """Return the context at another time."""
     return replace(ctx, now=now)

@@ -9,6 +9,7 @@ import pytest
 
 from tenant_app.domain.media import PDF
 from tenant_app.errors import DependencyAway, InvalidInput
+from tenant_app.services import children
 from tenant_app.services.inspection import MAX_WORDS, Inspection
 from tenant_app.settings import UploadsSection
 from tests.tenant_app.support.documents import sample_pdf
@@ -147,7 +148,7 @@ async def test_a_child_that_takes_too_long_is_ended(monkeypatch):
     ended = await found._run(["sleep", "60"], b"", seconds=0.2)
     assert ended.code is None
     with pytest.raises(DependencyAway):
-        await found._run(["/no/such/program"], b"", limited=False)
+        await children.run(["/no/such/program"], b"", clock=1)
     many = " ".join(f"w{number}" for number in range(MAX_WORDS * 2)).encode()
     assert len((await found.words("text/plain", many)).split()) == MAX_WORDS
 
@@ -166,7 +167,7 @@ async def test_at05_pdfa_is_asked_for_where_the_configuration_says_and_a_false_c
 
 @pytest.mark.parametrize(
     ("script", "outcome"),
-    [("cat >/dev/null; exit 0", None), ("cat >/dev/null; exit 1", InvalidInput), ("exit 7", DependencyAway)],
+    [("cat >/dev/null; exit 0", None), ("cat >/dev/null; exit 1", InvalidInput), ("exit 9", DependencyAway)],
 )
 async def test_an_external_judge_decides_on_pdfa_and_one_that_fails_lets_nothing_through(script, outcome):
     judged = Inspection(UploadsSection(pdfa_for=("*",), pdfa_judge=("sh", "-c", script)))

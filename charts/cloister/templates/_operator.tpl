@@ -1,7 +1,7 @@
 {{/* What the operator reads at its start (tenant_operator's settings). Paths and names only, never a secret. */}}
 {{- define "cloister.operatorConfig" -}}
 {{- $config := dict
-  "images" (dict "app" (include "cloister.image" (list $ "app")) "postgres" (include "cloister.image" (list $ "postgres")) "jobs" (include "cloister.image" (list $ "jobs")))
+  "images" (dict "app" (include "cloister.image" (list $ "app")) "postgres" (include "cloister.image" (list $ "postgres")) "jobs" (include "cloister.image" (list $ "jobs")) "pdfaJudge" .Values.images.pdfaJudge)
   "version" .Chart.AppVersion
   "operatorNamespace" .Release.Namespace
   "auditNamespace" .Values.audit.namespace.name

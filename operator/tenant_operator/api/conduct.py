@@ -134,7 +134,8 @@ class Records(ApiModel):
         description="IANA time zone that is printed beside UTC.",
     )
     pdfa: Literal["off", "claimed"] = Field(
-        default="off", description="claimed: a PDF must claim to be PDF/A (ISO 19005), and not contradict it."
+        default="off",
+        description="claimed: a PDF must claim to be PDF/A (ISO 19005) and be it, as veraPDF or else the app itself can tell.",
     )
 
 

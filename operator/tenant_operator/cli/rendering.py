@@ -82,8 +82,9 @@ def _platform(kube: Kube) -> Platform:
         hint = "Install the chart first: helm install cloister charts/cloister -n cloister-system --create-namespace"
         raise ProblemError(f"Cloister is not installed in {SYSTEM}", hint=hint, code=Exit.NOT_FOUND)
     config = json.loads(found["data"]["config.json"])
+    images = config["images"]
     return Platform(
-        images=Images(**config["images"]),
+        images=Images(images["app"], images["postgres"], images["jobs"], images.get("pdfaJudge", "")),
         version=config["version"],
         audit_namespace=config["auditNamespace"],
         audit_url=config["auditUrl"],

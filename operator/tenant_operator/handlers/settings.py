@@ -17,6 +17,7 @@ class ImageNames(ApiModel):
     app: str
     postgres: str
     jobs: str
+    pdfa_judge: str = ""
 
 
 class AdmissionConfig(ApiModel):
@@ -48,7 +49,7 @@ class OperatorConfig(ApiModel):
     def platform(self) -> Platform:
         """Return what the stack's parts need of it."""
         return Platform(
-            images=Images(self.images.app, self.images.postgres, self.images.jobs),
+            images=Images(self.images.app, self.images.postgres, self.images.jobs, self.images.pdfa_judge),
             version=self.version,
             operator_namespace=self.operator_namespace,
             audit_namespace=self.audit_namespace,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from tenant_operator.api.common import seconds
 from tenant_operator.api.conduct import Records, Sink
 from tenant_operator.api.tenant import TenantSpec
+from tenant_operator.stack import pdfa_judge
 from tenant_operator.stack.database_config import quantity
 from tenant_operator.stack.part import Context
 from tenant_operator.stack.text import time_zone_error
@@ -133,6 +134,7 @@ def _conduct(ctx: Context) -> dict[str, Any]:
         "uploads": {
             "maxBytes": int(quantity(spec.records.max_upload)),
             "pdfaFor": ["*"] if spec.records.pdfa == "claimed" else [],
+            **pdfa_judge.app_settings(ctx),
         },
         "records": {
             "retentionDays": max(1, seconds(spec.records.retention) // _DAY),

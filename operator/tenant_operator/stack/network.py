@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from tenant_operator.api.names import LABEL_COMPONENT
 from tenant_operator.api.reasons import ConditionType, Reason
 from tenant_operator.api.tenant import InventoryItem, Network
-from tenant_operator.stack import probe
+from tenant_operator.stack import pdfa_judge, probe
 from tenant_operator.stack.part import Context, Desired, Evidence, Finding, Manifest, ObjectKey, Observed, Removal
 from tenant_operator.stack.render import meta, obj
 
@@ -102,8 +102,10 @@ def _deny_all(ctx: Context) -> Manifest:
 
 def _dns(ctx: Context) -> Manifest:
     ports = [{"protocol": protocol, "port": port} for protocol in ("UDP", "TCP") for port in _DNS_PORTS]
+    # Names can carry what a hostile file found out: who calls nobody asks for no names.
+    silent = {"key": LABEL_COMPONENT, "operator": "NotIn", "values": [pdfa_judge.COMPONENT]}
     spec = {
-        "podSelector": {},
+        "podSelector": {"matchExpressions": [silent]} if pdfa_judge.wanted(ctx) else {},
         "policyTypes": ["Egress"],
         "egress": [{"to": [namespace_peer("kube-system", ctx.platform.dns)], "ports": ports}],
     }
@@ -123,6 +125,8 @@ def _policies(ctx: Context) -> list[Manifest]:
         {"to": [{"ipBlock": {"cidr": peer.cidr}}], "ports": _tcp(*peer.ports)} for peer in ctx.spec.network.egress_to
     ]
     app_in = [{"from": people, "ports": _tcp(8443)}] if people else []
+    judge = {"to": [component(pdfa_judge.COMPONENT)], "ports": _tcp(pdfa_judge.PORT)}
+    judges, asked = ([judge], [_judge(ctx)]) if pdfa_judge.wanted(ctx) else ([], [])
     directory = url_rule(ctx.spec.identity.ldap.url)
     named = [url_rule(sink.url) for sink in ctx.spec.alerts]
     named += [url_rule(ctx.spec.identity.oidc.issuer)] if ctx.spec.identity.oidc else []
@@ -131,11 +135,21 @@ def _policies(ctx: Context) -> list[Manifest]:
         _dns(ctx),
         policy(ctx, "database", "database", ingress=[{"from": [*clients, operator], "ports": _tcp(5432)}]),
         policy(
-            ctx, "app", "app", ingress=app_in, egress=[database, vault, audit, directory, *_distinct(named), *extra]
+            ctx,
+            "app",
+            "app",
+            ingress=app_in,
+            egress=[database, vault, audit, directory, *_distinct(named), *extra, *judges],
         ),
         policy(ctx, "backup", "backup", egress=[database, vault, audit, store]),
         policy(ctx, "isolation-probe", "isolation-probe", egress=[database]),
+        *asked,
     ]
+
+
+def _judge(ctx: Context) -> Manifest:
+    ingress = [{"from": [component("app")], "ports": _tcp(pdfa_judge.PORT)}]
+    return policy(ctx, pdfa_judge.COMPONENT, pdfa_judge.COMPONENT, ingress=ingress)
 
 
 def desired(ctx: Context) -> Sequence[Desired]:

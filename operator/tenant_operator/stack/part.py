@@ -64,6 +64,8 @@ class Images:
     app: str
     postgres: str
     jobs: str
+    pdfa_judge: str = ""
+    """veraPDF as a service (the Dockerfile's target pdfa-judge); empty where the installation names none."""
 
 
 @dataclass(frozen=True)

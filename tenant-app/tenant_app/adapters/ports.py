@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from tenant_app.domain.access import Role
 from tenant_app.domain.audit import Json
 from tenant_app.domain.identity import Person
+from tenant_app.domain.pdfa import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,13 @@ class Keys(Protocol):
 
     async def check(self) -> None:
         """Return when the keys can be used. Raises VaultAway, VaultRefused."""
+
+
+class PdfaJudge(Protocol):
+    """A PDF/A validator."""
+
+    async def judge(self, content: bytes, flavour: str) -> Verdict:
+        """Return whether the PDF is of the flavour (`2b`; one of `domain.pdfa.FLAVOURS`). Raises DependencyAway."""
 
 
 class Directory(Protocol):

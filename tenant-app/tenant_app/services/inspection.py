@@ -1,25 +1,23 @@
-"""Opening what people upload, apart from the app and under hard limits: a hostile file ends a child process, not the app.
-
-Files go in by a pipe and nothing of them touches a disk. `prlimit` bounds memory and processor time and lets no file be written;
-the clock bounds the rest.
-"""
+"""Opening what people upload, apart from the app and under hard limits: a hostile file ends a child process, not the app."""
 
 import asyncio
 import json
 import logging
 import shutil
 import sys
-from dataclasses import dataclass
 from typing import Any
 
+from tenant_app.adapters.pdfa import judge_of
 from tenant_app.domain.media import PDF
-from tenant_app.errors import DependencyAway, InvalidInput, NotFound
+from tenant_app.domain.pdfa import FLAVOURS
+from tenant_app.errors import InvalidInput, NotFound
+from tenant_app.services import children
+from tenant_app.services.children import Ended
 from tenant_app.services.words import words_of
 from tenant_app.settings import UploadsSection
 
 log = logging.getLogger(__name__)
 SECONDS = 20.0
-MEMORY = 1024**3
 PAGES = 1000
 # What a text may be at most, and how many of its different words are searched in.
 MAX_TEXT = 4 * 1024 * 1024
@@ -30,15 +28,6 @@ MAX_PICTURE = 32 * 1024 * 1024
 # The clock gives a child this many times its processor seconds: a busy machine is no reason to refuse a file.
 _PATIENCE = 3
 _AT_ONCE = 2
-_CHUNK = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How a child ended. `code` is None when it was stopped for taking too long."""
-
-    code: int | None
-    output: bytes
 
 
 class Inspection:
@@ -46,6 +35,7 @@ class Inspection:
 
     def __init__(self, section: UploadsSection) -> None:
         self._section = section
+        self._judge = judge_of(section)
         self._turn = asyncio.Semaphore(_AT_ONCE)
 
     async def check(self, media_type: str, content: bytes, kind: str) -> int:
@@ -99,21 +89,23 @@ class Inspection:
                 f"A {kind.lower()} must be PDF/A here, and this PDF does not claim to be. Save it as PDF/A.",
                 field="file",
             )
-        if found["findings"]:
+        if found["pdfa"] not in FLAVOURS:
             raise InvalidInput(
-                f"The file claims to be PDF/A-{found['pdfa']} and is not: {'; '.join(found['findings'])}.", field="file"
+                f"The file claims to be PDF/A-{str(found['pdfa'])[:8]}, which does not exist. There are PDF/A-"
+                f"{', '.join(FLAVOURS)}.",
+                field="file",
             )
-        if not self._section.pdfa_judge:
+        if self._judge is None:
+            if found["findings"]:
+                raise InvalidInput(
+                    f"The file claims to be PDF/A-{found['pdfa']} and is not: {'; '.join(found['findings'])}.",
+                    field="file",
+                )
             return
-        ended = await self._run(
-            list(self._section.pdfa_judge), content, seconds=self._section.pdfa_judge_seconds, limited=False
-        )
-        if ended.code == 1:
-            raise InvalidInput(
-                f"The PDF/A validator refuses the file, which claims PDF/A-{found['pdfa']}.", field="file"
-            )
-        if ended.code != 0:
-            raise DependencyAway("The PDF/A validator does not answer, so the file was not stored. Try again later.")
+        # A validator decides alone: it knows the exceptions to each rule, and gives the clause.
+        verdict = await self._judge.judge(content, found["pdfa"])
+        if not verdict.compliant:
+            raise InvalidInput(verdict.refusal(found["pdfa"]), field="file")
 
     async def _pdf_text(self, content: bytes) -> str:
         program = shutil.which("pdftotext")
@@ -125,55 +117,9 @@ class Inspection:
         return ended.output.decode("utf-8", errors="ignore")
 
     async def _run(
-        self, command: list[str], content: bytes, *, seconds: float = 0, limited: bool = True, most: int = MAX_TEXT
+        self, command: list[str], content: bytes, *, seconds: float = 0, most: int = children.MAX_OUTPUT
     ) -> Ended:
         seconds = seconds or SECONDS
-        # A validator such as veraPDF brings a virtual machine that reserves address space: only its time is bounded here.
-        bounds = (
-            ["prlimit", f"--as={MEMORY}", f"--cpu={max(1, int(seconds))}", "--core=0", "--fsize=0", "--"]
-            if limited
-            else []
-        )
         async with self._turn:
-            try:
-                child = await asyncio.create_subprocess_exec(
-                    *bounds,
-                    *command,
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.DEVNULL,
-                )
-            except OSError as error:
-                raise DependencyAway("A program that checks files cannot be started. Nothing was stored.") from error
-            try:
-                async with asyncio.timeout(seconds * _PATIENCE):
-                    _, output = await asyncio.gather(_feed(child, content), _drain(child, most))
-                    return Ended(code=await child.wait(), output=output)
-            except TimeoutError:
-                return Ended(code=None, output=b"")
-            finally:
-                if child.returncode is None:
-                    child.kill()
-                    await child.wait()
-
-
-async def _feed(child: asyncio.subprocess.Process, content: bytes) -> None:
-    if child.stdin is None:
-        return
-    try:
-        child.stdin.write(content)
-        await child.stdin.drain()
-        child.stdin.close()
-        await child.stdin.wait_closed()
-    except (BrokenPipeError, ConnectionResetError):
-        # It ended without reading to the end; its exit code says why.
-        return
-
-
-async def _drain(child: asyncio.subprocess.Process, most: int) -> bytes:
-    output = bytearray()
-    while child.stdout is not None and (chunk := await child.stdout.read(_CHUNK)):
-        # Read to the end, so that the child does not block, and keep no more than is used.
-        if len(output) < most:
-            output += chunk
-    return bytes(output[:most])
+            bounded = children.limited(command, seconds=seconds)
+            return await children.run(bounded, content, clock=seconds * _PATIENCE, most=most)

@@ -47,11 +47,11 @@ def give(path: Path) -> None:
 
 
 @contextmanager
-def running(command: list[str], log: Path, port: int, **more) -> Iterator[subprocess.Popen]:
+def running(command: list[str], log: Path, port: int, *, seconds: float = 20, **more) -> Iterator[subprocess.Popen]:
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, **more)
     try:
-        wait_for(port, process, log)
+        wait_for(port, process, log, seconds)
         yield process
     finally:
         process.terminate()
