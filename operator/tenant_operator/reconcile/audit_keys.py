@@ -38,12 +38,15 @@ class AuditKeys:
 
     async def run(self) -> None:
         """Look now and then, sooner while something is left to do."""
+        said = ""
         while True:
             done = False
             try:
-                done = await self.look()
+                done, said = await self.look(), ""
             except CloisterError as error:
-                _log.warning("the audit service's keys: %s", error.message)
+                if error.message != said:  # it is tried again without a word
+                    _log.warning("the audit service's keys: %s", error.message)
+                said = error.message
             except Exception:  # a mistake of ours here must not end the operator's other work
                 _log.exception("the audit service's keys: a mistake in the operator")
             await asyncio.sleep(_LOOK_SECONDS if done else _AGAIN_SECONDS)
