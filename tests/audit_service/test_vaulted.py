@@ -129,7 +129,7 @@ async def test_an_installation_with_key_files_announces_vaults_keys_and_needs_th
     async with running(moving, postgres) as service:
         await until_writer(service)
         async with service.client(pod="pod-2") as client:
-            for _ in range(500):
+            for _ in range(1500):
                 new = (await client.log(TENANT_LOG))["keys"]
                 if new != old:
                     break
@@ -142,7 +142,7 @@ async def test_an_installation_with_key_files_announces_vaults_keys_and_needs_th
             assert (await ready(service))["keyFiles"].startswith("not needed")
             for file in files.iterdir():
                 file.unlink()
-            for _ in range(200):
+            for _ in range(1000):
                 if not service.state.books.keyring.before:
                     break
                 await asyncio.sleep(0.02)
@@ -176,7 +176,7 @@ def keys_in(settings: Settings, folder: Path):
 async def until_keys_platform(client: AuditClient, old: list[str]) -> None:
     """Wait until the platform's log has handed over as well; its keys are the same under another name."""
     ids = {each.split("+")[2] for each in old}
-    for _ in range(500):
+    for _ in range(1500):
         if not ids & {each.split("+")[2] for each in (await client.log("platform"))["keys"]}:
             return
         await asyncio.sleep(0.02)
@@ -232,7 +232,7 @@ async def test_values_whose_key_is_lost_are_not_written_over(
     await connection.execute("DELETE FROM held_key")
     await connection.close()
     async with running(with_vault, postgres) as service:
-        for _ in range(300):
+        for _ in range(1000):
             said = await ready(service)
             if "held_key" in said["keys"]:
                 break
@@ -258,7 +258,7 @@ async def test_keys_sealed_by_another_vault_do_not_open_and_that_is_said(
         await until_writer(service)
     with audit_vault(tmp_path / "vault") as another:
         async with running(in_vault(settings, another), postgres) as service:
-            for _ in range(300):
+            for _ in range(1000):
                 said = (await ready(service))["keys"]
                 if "does not open" in said:
                     break
@@ -296,7 +296,7 @@ async def test_a_lost_database_comes_back_from_the_copy_and_vault_alone(
         await until_writer(service)
         async with service.client(pod="pod-2") as client:
             await until_keys_platform(client, vkeys(settings))
-            for _ in range(500):
+            for _ in range(1500):
                 if (await client.log(TENANT_LOG))["keys"] != vkeys(settings):
                     break
                 await asyncio.sleep(0.02)
@@ -311,7 +311,7 @@ async def test_a_lost_database_comes_back_from_the_copy_and_vault_alone(
     )
     await migrated(empty)
     async with running(empty, postgres) as service:  # it must be restored first; keys made now would be in the way
-        for _ in range(300):
+        for _ in range(1000):
             if "docs/runbooks/audit-restore.md" in (said := (await ready(service))["guard"]):
                 break
             await asyncio.sleep(0.02)
