@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from localcluster.paths import Layout
+from localcluster.services.vault import AUDIT_REGION
 from tools.console import ROOT, run, say
 
 RELEASE = "cloister"
@@ -62,8 +64,9 @@ def install(values: Mapping[str, Any], env: Mapping[str, str]) -> bool:
 
 
 def local_values(images: Mapping[str, str]) -> dict[str, Any]:
-    """Return the chart's values for the local cluster."""
-    region = {"topology.kubernetes.io/region": "eu-central-1"}
+    """Return the chart's values for the local cluster, which is up: its services' authority is in them."""
+    region = {"topology.kubernetes.io/region": AUDIT_REGION}
+    ca = (Layout.from_environment().pki / "services-ca.crt").read_text()
     named = {name: images[name] for name in ("operator", "audit", "app", "postgres")}
     if judge := images.get("pdfa-judge"):
         named["pdfaJudge"] = judge
@@ -71,13 +74,20 @@ def local_values(images: Mapping[str, str]) -> dict[str, Any]:
         "images": named,
         "audit": {
             "nodeSelector": region,
-            "storage": {"size": "2Gi", "storageClassName": "local-eu-central-1"},
-            "egress": {"namespaces": [{"name": "objectstore", "ports": [7070]}]},
+            "storage": {"size": "2Gi", "storageClassName": f"local-{AUDIT_REGION}"},
+            "vault": {
+                "address": f"https://vault-{AUDIT_REGION}.vault.svc:8200",
+                "ca": ca,
+                "role": "cloister-audit",
+                "signingKey": "cloister-audit-signing",
+                "sealingKey": "cloister-audit-sealing",
+            },
+            "egress": {"namespaces": [{"name": "vault", "ports": [8200]}, {"name": "objectstore", "ports": [7070]}]},
         },
         "witness": {
             "enabled": True,
             "nodeSelector": region,
-            "storage": {"size": "64Mi", "storageClassName": "local-eu-central-1"},
+            "storage": {"size": "64Mi", "storageClassName": f"local-{AUDIT_REGION}"},
         },
         "apiServer": {"cidrs": ["10.89.0.1/32"], "ports": [7443]},
         "egress": {"namespaces": [{"name": "vault", "ports": [8200]}, {"name": "objectstore", "ports": [7070]}]},

@@ -168,6 +168,11 @@ class AuditClient:
         answer: dict[str, Any] = (await self._call("GET", f"/v1/logs/{log}")).json()
         return answer
 
+    async def logs(self) -> list[dict[str, Any]]:
+        """Return every log that the caller may read, with its identity, its `keys` in force and its sizes."""
+        answer: list[dict[str, Any]] = (await self._call("GET", "/v1/logs")).json()["logs"]
+        return answer
+
     async def proof(self, log: str, index: int, size: int | None = None) -> bytes:
         """Return the `.tlog-proof` of an entry under the last checkpoint, or under that of `size` leaves."""
         query = {"index": index} if size is None else {"index": index, "size": size}

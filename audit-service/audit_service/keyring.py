@@ -1,4 +1,7 @@
-"""The service's keys, from files or in Vault: one set signs every log's checkpoints, one key seals the logs' own keys."""
+"""The service's keys: one set signs every log's checkpoints, one key seals the logs' own keys.
+
+From files here; `audit_service.vaulted` has those that are in Vault or sealed by it.
+"""
 
 import base64
 from dataclasses import dataclass
@@ -12,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from audit_contract.keys import KeySigner, KeyType, KeyVerifier
 from audit_contract.note import Signature
-from audit_service.settings import Keys, VaultSigning
+from audit_service.settings import Keys
+from audit_service.store.held import HeldKey
 from audit_service.transit import TransitKey
 
 _KEY_BITS = 256
@@ -92,35 +96,58 @@ class KeySet:
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """The keys that sign, those that take over (None: nothing is to change), and the one that seals the logs' own keys."""
+    """The keys that sign new logs, those that take over (None: nothing is to change), and those that seal logs' own keys.
+
+    `before` are sets that may still be in force in a log but only hand over: files, once the keys are in Vault. Of `sealing`
+    the first seals and every one opens. `held` are the keys of this keyring that Vault sealed, as they were stored.
+    """
 
     current: KeySet
     following: KeySet | None
-    sealing: bytes
+    sealing: tuple[bytes, ...]
+    before: tuple[KeySet, ...] = ()
+    held: tuple[HeldKey, ...] = ()
+
+    @property
+    def sets(self) -> tuple[KeySet, ...]:
+        """Return the sets of signing keys in the order in which they take over from each other."""
+        return (*self.before, *self.lasting)
+
+    @property
+    def lasting(self) -> tuple[KeySet, ...]:
+        """Return the sets that do not only hand over."""
+        return (self.current,) if self.following is None else (self.current, self.following)
 
 
-def load(keys: Keys, vault: VaultSigning | None = None) -> Keyring:
-    """Read the keys. Raises OSError or BadKeyError, which name the file. Vault is not asked yet."""
-    ed25519 = load_ed25519(keys.ed25519_file) if vault is None else TransitKey(vault, vault.key_version)
+def load(keys: Keys) -> Keyring:
+    """Read the keys from their files. Raises OSError or BadKeyError, which name the file."""
     ml_dsa44 = None if keys.ml_dsa44_file is None else load_ml_dsa44(keys.ml_dsa44_file)
-    sealing = base64.b64decode(keys.sealing_file.read_bytes(), validate=False)
-    if len(sealing) * 8 != _KEY_BITS:
-        raise BadKeyError(f"{keys.sealing_file}: not 32 bytes in base64")
-    current = KeySet(ed25519, ml_dsa44)
-    return Keyring(current, _load_following(keys, vault, current), sealing)
+    current = KeySet(load_ed25519(keys.ed25519_file), ml_dsa44)
+    return Keyring(current, _load_following(keys, current), (load_sealing(keys.sealing_file),))
 
 
-def _load_following(keys: Keys, vault: VaultSigning | None, current: KeySet) -> KeySet | None:
+def _load_following(keys: Keys, current: KeySet) -> KeySet | None:
     """Read the keys that take over; of a kind that is not there the current one stays."""
     ed25519, ml_dsa44 = current.ed25519, current.ml_dsa44
-    if vault is not None and vault.next_key_version is not None:
-        ed25519 = TransitKey(vault, vault.next_key_version)
     if keys.next_folder is not None:
-        if vault is None and (keys.next_folder / _ED25519).exists():
+        if (keys.next_folder / _ED25519).exists():
             ed25519 = load_ed25519(keys.next_folder / _ED25519)
         if (keys.next_folder / _ML_DSA_44).exists():
             ml_dsa44 = load_ml_dsa44(keys.next_folder / _ML_DSA_44)
     return None if (ed25519, ml_dsa44) == (current.ed25519, current.ml_dsa44) else KeySet(ed25519, ml_dsa44)
+
+
+def load_sealing(file: Path) -> bytes:
+    """Read the key that seals. Raises OSError or BadKeyError."""
+    sealing = base64.b64decode(file.read_bytes(), validate=False)
+    if len(sealing) * 8 != _KEY_BITS:
+        raise BadKeyError(f"{file}: not 32 bytes in base64")
+    return sealing
+
+
+def new_sealing() -> bytes:
+    """Return a new key that seals."""
+    return AESGCM.generate_key(_KEY_BITS)
 
 
 def load_ed25519(file: Path) -> Ed25519PrivateKey:
@@ -148,7 +175,7 @@ def generate(folder: Path, *, sealing: bool = True) -> list[Path]:
     made = []
     wanted = [(_ED25519, pem(Ed25519PrivateKey.generate())), (_ML_DSA_44, pem(MLDSA44PrivateKey.generate()))]
     if sealing:
-        wanted.append(("sealing.key", base64.b64encode(AESGCM.generate_key(_KEY_BITS)) + b"\n"))
+        wanted.append(("sealing.key", base64.b64encode(new_sealing()) + b"\n"))
     for name, data in wanted:
         file = folder / name
         if not file.exists():

@@ -32,7 +32,7 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are answered first."""
     pool = await open_pool(settings.database)
     reading = ReadingStore(pool)
-    books = Books(reading, keyring.load(settings.keys, settings.vault))
+    books = Books(reading, keyring.load(settings.keys) if settings.vault is None else None)
     writer = Writer(settings, pool, reading, books, now)
     app = build(State(settings, reading, books, writer, TokenChecker(settings.identity)))
     listen = settings.listen

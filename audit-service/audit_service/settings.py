@@ -67,7 +67,10 @@ class Identity(Part):
 
 
 class Keys(Part):
-    """The keys that sign checkpoints (PEM, PKCS 8) and the one that seals values (32 bytes, base64)."""
+    """The keys that sign checkpoints (PEM, PKCS 8) and the one that seals values (32 bytes, base64).
+
+    Without `mlDsa44File` nothing is signed with ML-DSA-44, also where the keys are in Vault.
+    """
 
     ed25519_file: Path = Path("/var/run/cloister/audit-keys/ed25519.pem")
     ml_dsa44_file: Path | None = Path("/var/run/cloister/audit-keys/ml-dsa-44.pem")
@@ -78,8 +81,11 @@ class Keys(Part):
     )
 
 
-class VaultSigning(Part):
-    """An Ed25519 key in Vault's transit engine that signs instead of `keys.ed25519File`."""
+class VaultKeys(Part):
+    """The keys in Vault's transit engine: an Ed25519 key that signs there, and one that seals what is held here.
+
+    Then nothing of `keys` is needed: files that are still there only hand over to Vault's keys.
+    """
 
     address: str = Field(pattern=r"^https?://")
     ca_file: Path | None = None
@@ -87,10 +93,18 @@ class VaultSigning(Part):
     role: str
     token_file: Path
     transit_mount: str = "transit"
-    signing_key: str
-    key_version: int = Field(1, ge=1, description="Pinned: a rotation in Vault changes nothing here by itself.")
+    signing_key: str = Field(description="Of type ed25519.")
+    sealing_key: str = Field(description="Of type aes256-gcm96: seals the ML-DSA-44 keys and the values' key.")
+    key_version: int = Field(
+        1,
+        ge=1,
+        description="Of the signing key, pinned: a rotation in Vault changes nothing here by itself. The ML-DSA-44 key of the "
+        "same number signs beside it.",
+    )
     next_key_version: int | None = Field(
-        None, ge=1, description="The version that takes over, as keys.nextFolder does."
+        None,
+        ge=1,
+        description="The version that takes over, as keys.nextFolder does for files; its ML-DSA-44 key is made.",
     )
 
 
@@ -175,7 +189,7 @@ class Settings(Part):
     database: Database = Database()
     identity: Identity = Identity()
     keys: Keys = Keys()
-    vault: VaultSigning | None = None
+    vault: VaultKeys | None = None
     pace: Pace = Pace()
     worm: Worm = Worm()
     guard_folder: Path | None = Field(
@@ -190,6 +204,12 @@ class Settings(Part):
     )
 
     timestamps: Timestamps = Timestamps()
+
+    @model_validator(mode="after")
+    def _one_way_to_change_keys(self) -> Self:
+        if self.vault is not None and self.keys.next_folder is not None:
+            raise ValueError("keys.nextFolder: with keys in Vault, vault.nextKeyVersion names those that take over")
+        return self
 
     @model_validator(mode="after")
     def _witnessing(self) -> Self:

@@ -57,10 +57,11 @@ class Login:
         return {"policy": file.read_text() if file.exists() else self.fallback}
 
 
-_LOGINS = (
-    Login("cloister-operator", facts.SYSTEM_NAMESPACE, "cloister-operator", _OPERATOR_POLICY),
-    Login("cloister-audit", "cloister-audit", "cloister-audit", "# the chart brings none\n"),
-)
+_LOGINS = (Login("cloister-operator", facts.SYSTEM_NAMESPACE, "cloister-operator", _OPERATOR_POLICY),)
+AUDIT_REGION = "eu-central-1"
+"""Whose Vault has the audit service's keys: the Region it runs in (tools/install)."""
+_AUDIT_LOGIN = Login("cloister-audit", "cloister-audit", "cloister-audit", "# the chart brings none\n")
+_AUDIT_KEYS = {"cloister-audit-signing": "ed25519", "cloister-audit-sealing": "aes256-gcm96"}
 
 
 def install(around: Surroundings) -> list[tuple[str, str, str]]:
@@ -181,7 +182,7 @@ def open_all(layout: Layout, api: Api) -> None:
 
 
 def configure(vault: Vault, public_key: str) -> None:
-    """Give Vault its engines, its audit device, and the operator's way in."""
+    """Give Vault its engines, its audit device, the ways in, and the audit service's keys, which it may not make itself."""
     token = vault.root_token()
     if "transit/" not in vault.call("GET", "sys/mounts", token=token)["data"]:
         vault.call("POST", "sys/mounts/transit", {"type": "transit"}, token=token)
@@ -192,11 +193,15 @@ def configure(vault: Vault, public_key: str) -> None:
         vault.call("PUT", "sys/audit/stdout", {"type": "file", "options": options}, token=token)
     trust = {"jwt_validation_pubkeys": [public_key], "bound_issuer": controlplane.ISSUER}
     settings: list[tuple[str, dict[str, Any]]] = [("auth/jwt/config", trust)]
-    for login in _LOGINS:
+    for login in (*_LOGINS, *((_AUDIT_LOGIN,) if vault.region == AUDIT_REGION else ())):
         settings += [(f"sys/policies/acl/{login.name}", login.policy), (f"auth/jwt/role/{login.name}", login.role)]
     for path, wanted in settings:
         if not _holds(vault, path, wanted, token):
             vault.call("POST", path, wanted, token=token)
+    if vault.region == AUDIT_REGION:
+        for name, kind in _AUDIT_KEYS.items():
+            if not _holds(vault, f"transit/keys/{name}", {"type": kind}, token):
+                vault.call("POST", f"transit/keys/{name}", {"type": kind}, token=token)
 
 
 def _holds(vault: Vault, path: str, wanted: dict[str, Any], token: str) -> bool:

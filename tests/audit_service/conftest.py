@@ -37,7 +37,7 @@ async def settings(database: Settings) -> Settings:
     """The same database, emptied by its superuser; nobody else could."""
     connection = await asyncpg.connect(**arguments(database.database, database.database.name, database.database.admin))
     try:
-        tables = "log, head, leaf, source, value, tile, checkpoint, span, posting"
+        tables = "log, head, leaf, source, value, tile, checkpoint, span, posting, held_key"
         await connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
     finally:
         await connection.close()

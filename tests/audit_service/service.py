@@ -150,7 +150,7 @@ async def running(settings: Settings, postgres: Postgres, cluster: Cluster | Non
     cluster = cluster or Cluster()
     pool = await open_pool(settings.database)
     reading = ReadingStore(pool)
-    books = Books(reading, keyring.load(settings.keys, settings.vault))
+    books = Books(reading, keyring.load(settings.keys) if settings.vault is None else None)
     writer = Writer(settings, pool, reading, books, now)
     state = State(settings, reading, books, writer, TokenChecker(settings.identity, cluster.transport()))
     transport = httpx.ASGITransport(build(state), raise_app_exceptions=False)

@@ -287,6 +287,33 @@ async def test_over_tls_only_a_witness_with_the_given_authoritys_certificate_is_
         made.kill()
 
 
+async def test_a_private_authority_that_comes_late_or_is_replaced_is_taken_up_without_a_restart(
+    settings: Settings, postgres: Postgres, tmp_path: Path
+) -> None:
+    """Its file is a ConfigMap's or a Secret's, which the kubelet puts there and changes when it pleases."""
+    authority, file = CertificateAuthority(tmp_path / "ca"), tmp_path / "witness-ca.pem"
+    pair = authority.issue("witness")
+    made = prepared(tmp_path, settings, certFile=str(pair.cert), keyFile=str(pair.key))
+    made.ca = authority.ca
+    try:
+        made.start()
+        peer = made.peer(vkeys=made.vkeys(), ca_file=file)
+        async with running(with_witnesses(settings, [peer]), postgres) as service:
+            await until_writer(service)
+            size = await fill(service, 2)
+            troubles = service.state.writer.witnesses.troubles
+            await until(
+                lambda: "No such file" in troubles().get("w1", ""), "a witness without an authority was believed"
+            )
+            file.write_bytes(CertificateAuthority(tmp_path / "other").ca.read_bytes())
+            await until(lambda: "certificate" in troubles().get("w1", ""), "another's authority was believed")
+            file.write_bytes(authority.ca.read_bytes())
+            await cosigned(service, size)
+            await until(lambda: not troubles(), "the trouble did not end")
+    finally:
+        made.kill()
+
+
 async def test_one_witness_under_two_names_does_not_count_twice(
     settings: Settings, postgres: Postgres, tmp_path: Path
 ) -> None:

@@ -42,28 +42,6 @@ def test_the_witness_is_alone_with_its_keys_and_the_audit_service_asks_it(plain,
     ] * 2
 
 
-def test_the_audit_services_keys_vault_and_authorities_are_where_its_settings_say():
-    objects = template(
-        "--set=audit.nextKeysSecret=audit-keys-2",
-        '--set-json=audit.vault={"address":"https://vault:8200","role":"audit","signingKey":"audit","ca":"PEM","keyVersion":2}',
-        '--set-json=audit.timestamps.authorities=[{"name":"one","url":"https://tsa.example","roots":"BEGIN CERTIFICATE"}]',
-        '--set-json=audit.witnesses=[{"name":"customer","url":"https://witness.example"}]',
-    )
-    (found,) = of(objects, "ConfigMap", "audit")
-    settings = Settings.model_validate_json(found["data"]["config.json"])
-    (audit,) = of(objects, "Deployment", "audit")
-    spec = audit["spec"]["template"]["spec"]
-    volumes = {volume["name"]: volume for volume in spec["volumes"]}
-    mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in spec["containers"][0]["volumeMounts"]}
-    assert mounts[str(settings.keys.next_folder)]["secret"]["secretName"] == "audit-keys-2"
-    (token,) = mounts[str(settings.vault.token_file.parent)]["projected"]["sources"]
-    assert token["serviceAccountToken"]["audience"] == "vault"
-    for file in (settings.vault.ca_file, settings.timestamps.authorities[0].roots_file):
-        assert mounts[str(file.parent)]["configMap"]["name"] == "audit"
-        assert file.name in found["data"]
-    assert (settings.vault.key_version, settings.witnesses[0].name) == (2, "customer")
-
-
 def test_the_guard_remembers_on_another_volume_than_the_database(plain):
     (audit,) = of(plain, "Deployment", "audit")
     spec = audit["spec"]["template"]["spec"]

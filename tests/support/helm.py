@@ -29,11 +29,21 @@ def helm(*args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([find_helm(), *args], capture_output=True, text=True, check=False, timeout=120)
 
 
+class _Strict(yaml.SafeLoader):
+    """Refuses a key that is there twice, which YAML and Helm take for the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        assert not twice, f"{', '.join(sorted(twice))}: there twice in one mapping, {node.start_mark}"
+        return super().construct_mapping(node, deep)
+
+
 def template(*args: str) -> list[dict[str, Any]]:
     """Return the objects the chart renders. Raises AssertionError with Helm's own words when it does not."""
     done = helm("template", "cloister", str(CHART), "--namespace=cloister-system", *NEEDED, *args)
     assert done.returncode == 0, done.stderr
-    return [item for item in yaml.safe_load_all(done.stdout) if item]
+    return [item for item in yaml.load_all(done.stdout, _Strict) if item]
 
 
 def of(objects: list[dict[str, Any]], kind: str, name: str | None = None) -> list[dict[str, Any]]:

@@ -1,5 +1,7 @@
 """The logs there are, with what each one needs at hand: its identity, its value key and its signers. A cache of the store."""
 
+from collections.abc import Sequence
+
 from audit_contract.keys import KeyVerifier, parse_vkey
 from audit_service.keyring import Keyring, KeySet, Signer
 from audit_service.log.sealing import ValueSealer
@@ -12,13 +14,27 @@ from audit_service.transit import TransitError
 class Books:
     """Looks logs up by name or number. A log's identity never changes, so what was read once stays true."""
 
-    def __init__(self, reading: ReadingStore, keyring: Keyring) -> None:
-        self._reading, self.keyring = reading, keyring
+    def __init__(self, reading: ReadingStore, keyring: Keyring | None) -> None:
+        """`keyring` is None while the keys are in Vault and have not been unsealed: `open` brings them."""
+        self._reading, self._keyring = reading, keyring
         self._by_name: dict[str, LogRecord] = {}
         self._by_number: dict[int, LogRecord] = {}
         self._sealers: dict[int, ValueSealer] = {}
         self._signers: dict[int, list[Signer]] = {}
         self._generations: dict[int, list[Generation]] = {}
+
+    @property
+    def keyring(self) -> Keyring:
+        """Return the service's keys. Raises SignerAwayError while they have not been unsealed."""
+        if self._keyring is None:
+            raise SignerAwayError("the keys have not been unsealed: /readyz says why")
+        return self._keyring
+
+    def open(self, keyring: Keyring) -> None:
+        """Go on with these keys."""
+        self._keyring = keyring
+        self._sealers.clear()
+        self._signers.clear()
 
     async def refresh(self) -> list[LogRecord]:
         """Read every log there is."""
@@ -44,7 +60,7 @@ class Books:
         return self._by_number[number]
 
     def sealer(self, log: LogRecord) -> ValueSealer:
-        """Return what seals the log's values. Raises UnsealError when the service's sealing key is another."""
+        """Return what seals the log's values. Raises SignerAwayError, or UnsealError when the sealing key is another."""
         if log.number not in self._sealers:
             self._sealers[log.number] = ValueSealer(self.keyring.sealing, log.origin, log.sealed_key)
         return self._sealers[log.number]
@@ -70,17 +86,20 @@ class Books:
         Raises SignerAwayError.
         """
         noted = [] if log is None else [vkey for each in await self.generations(log) for vkey in each.vkeys]
-        if noted:
-            return [parse_vkey(vkey) for vkey in dict.fromkeys(noted)]
-        sets = [self.keyring.current, *([self.keyring.following] if self.keyring.following else [])]
-        return [each for keys in sets for each in await _reached(keys, origin)]
+        if not noted:
+            noted = [vkey for vkeys in await self.at_hand(origin, self.keyring.sets) for vkey in vkeys]
+        return [parse_vkey(vkey) for vkey in dict.fromkeys(noted)]
+
+    async def at_hand(self, origin: str, sets: Sequence[KeySet]) -> list[list[str]]:
+        """Return the verifier keys that sets of keys have under a log's name. Raises SignerAwayError."""
+        return [[each.vkey for each in await _reached(keys, origin)] for keys in sets]
 
     async def vkeys(self, log: LogRecord) -> list[str]:
         """Return the log's verifier keys in force. Raises SignerAwayError for a log whose keys are not noted yet."""
         noted = await self.generations(log)
-        return (
-            list(noted[-1].vkeys) if noted else [each.vkey for each in await _reached(self.keyring.current, log.origin)]
-        )
+        if noted:
+            return list(noted[-1].vkeys)
+        return [each.vkey for each in await _reached(self.keyring.sets[0], log.origin)]
 
     async def signers(self, log: LogRecord) -> list[Signer]:
         """Return the signers of the log's checkpoints. Raises OtherKeysError or SignerAwayError."""
@@ -89,20 +108,19 @@ class Books:
         return self._signers[log.number]
 
     async def _choose(self, log: LogRecord) -> list[Signer]:
-        current, following = self.keyring.current, self.keyring.following
+        """Return the signers of the keys in force, and of those before them that are still at hand: both sign for a while."""
         noted = await self.generations(log)
-        at_hand = [each.vkey for each in await _reached(current, log.origin)]
-        if not noted or list(noted[-1].vkeys) == at_hand:
-            return current.signers(log.origin)
-        if following is not None:
-            new = [each.vkey for each in await _reached(following, log.origin)]
-            if list(noted[-1].vkeys) == new:
-                old = [each for each, vkey in zip(current.signers(log.origin), at_hand, strict=True) if vkey not in new]
-                return [*following.signers(log.origin), *old]
+        before: dict[str, Signer] = {}
+        for keys in self.keyring.sets:
+            signers = keys.signers(log.origin)
+            vkeys = [each.vkey for each in await _reached(keys, log.origin)]
+            if not noted or vkeys == list(noted[-1].vkeys):
+                return [*signers, *(signer for vkey, signer in before.items() if vkey not in vkeys)]
+            before |= dict(zip(vkeys, signers, strict=True))
         ids = ", ".join(vkey.split("+")[1] for vkey in noted[-1].vkeys)
         raise OtherKeysError(
-            f"{log.name} is signed by the keys {ids}, and those at hand are others. New keys belong into keys.nextFolder, "
-            f"with the old ones still in place, so that the log can announce them"
+            f"{log.name} is signed by the keys {ids}, and those at hand are others. New keys belong into keys.nextFolder (in "
+            f"Vault: vault.nextKeyVersion), with the old ones still in place, so that the log can announce them"
         )
 
 

@@ -52,13 +52,16 @@ class Peer:
         self._settings, self._pins, self._transport = settings, pins, transport
         self._known = [parse_vkey(vkey) for vkey in settings.vkeys]
         self._client: httpx.AsyncClient | None = None
+        self._ca: bytes | None = None
+        self._replaced: list[httpx.AsyncClient] = []
+        self._connecting = asyncio.Lock()
         self._pinning = asyncio.Lock()  # several logs meet the witness for the first time at once
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        for client in [*self._replaced, *([] if self._client is None else [self._client])]:
+            await client.aclose()
+        self._client, self._replaced = None, []
 
     async def keys(self) -> list[KeyVerifier]:
         """Return its keys: given in the settings, or those it showed at the first meeting, kept in the guard's folder."""
@@ -149,11 +152,10 @@ class Peer:
     async def _call(self, method: str, path: str, body: bytes | None = None) -> httpx.Response:
         """Ask once. Raises WitnessError when it cannot be reached or says too much."""
         try:
-            if self._client is None:
-                self._client = await asyncio.to_thread(self._connect)
+            client = await self._connected()
             async with asyncio.timeout(self._settings.timeout_seconds):
                 url = f"{self._settings.url.rstrip('/')}/{path}"
-                async with self._client.stream(method, url, content=body) as answer:
+                async with client.stream(method, url, content=body) as answer:
                     parts, length = [], 0
                     async for part in answer.aiter_bytes():
                         length += len(part)
@@ -161,11 +163,26 @@ class Peer:
                             raise WitnessError(f"{self.name}: its answer is larger than {_MAX_ANSWER} bytes")
                         parts.append(part)
             return httpx.Response(answer.status_code, content=b"".join(parts))
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # OSError: also TimeoutError, ssl.SSLError
+        except (
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            OSError,
+            ValueError,
+        ) as error:  # OSError: also TimeoutError, ssl.SSLError
             said = str(error) or type(error).__name__
             raise UnreachableError(f"{self.name}: it cannot be reached: {said}") from error
 
-    def _connect(self) -> httpx.AsyncClient:
+    async def _connected(self) -> httpx.AsyncClient:
+        """Return the client, a new one where the file with its authority was replaced. Raises OSError."""
         file = self._settings.ca_file
-        context = ssl.create_default_context(cafile=None if file is None else str(file))
+        async with self._connecting:
+            ca = None if file is None else await asyncio.to_thread(file.read_bytes)
+            if self._client is None or ca != self._ca:
+                if self._client is not None:
+                    self._replaced.append(self._client)  # others may be asking with it
+                self._client, self._ca = await asyncio.to_thread(self._connect, ca), ca
+            return self._client
+
+    def _connect(self, ca: bytes | None) -> httpx.AsyncClient:
+        context = ssl.create_default_context(cadata=None if ca is None else ca.decode())
         return httpx.AsyncClient(verify=context, timeout=self._settings.timeout_seconds, transport=self._transport)

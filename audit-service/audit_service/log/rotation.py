@@ -32,21 +32,30 @@ class Rotation:
         while True:
             try:
                 for log in await self._reading.logs():
-                    await self._bring(log)
+                    await self._look(log)
             except FencedError:
                 raise
-            except (StoreError, TransitError) as error:
+            except StoreError as error:
                 _log.warning("the keys are not handed over yet: %s", error)
             await asyncio.sleep(every)
 
+    async def _look(self, log: LogRecord) -> None:
+        """Bring one log; what keeps it back keeps no other."""
+        try:
+            await self._bring(log)
+        except FencedError:
+            raise
+        except (StoreError, TransitError) as error:
+            _log.warning("%s: the keys are not handed over yet: %s", log.name, error)
+
     async def _bring(self, log: LogRecord) -> None:
-        keyring = self._books.keyring
+        sets = self._books.keyring.sets
         if not await self._books.generations(log):
-            vkeys = [each.vkey for each in await keyring.current.verifiers(log.origin)]
+            vkeys = [each.vkey for each in await sets[0].verifiers(log.origin)]
             await self._writing.add_generation(log.number, Generation(0, tuple(vkeys)))
             self._books.forget_keys(log)
-        if keyring.following is not None:
-            await self._hand_over(log, keyring.following)
+        if len(sets) > 1:
+            await self._hand_over(log, sets[-1])
 
     async def _hand_over(self, log: LogRecord, following: KeySet) -> None:
         verifiers = await following.verifiers(log.origin)

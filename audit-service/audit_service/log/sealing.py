@@ -4,7 +4,9 @@ AES-256-GCM, a random 96-bit nonce before the ciphertext. What a ciphertext is f
 to another entry, field or log does not open. Pure.
 """
 
+import contextlib
 import os
+from collections.abc import Sequence
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -28,13 +30,14 @@ def new_log_key(service_key: bytes, origin: str) -> bytes:
 class ValueSealer:
     """Seals and opens the values of one log."""
 
-    def __init__(self, service_key: bytes, origin: str, sealed_key: bytes) -> None:
-        """Open the log's key. Raises UnsealError when it was sealed by another service key or for another log."""
-        try:
-            key = AESGCM(service_key).decrypt(sealed_key[:_NONCE], sealed_key[_NONCE:], origin.encode())
-        except InvalidTag as error:
-            raise UnsealError(f"the value key of {origin} does not open with this sealing key") from error
-        self._aead = AESGCM(key)
+    def __init__(self, service_keys: Sequence[bytes], origin: str, sealed_key: bytes) -> None:
+        """Open the log's key with one of the service's. Raises UnsealError when none of them sealed it, or for another log."""
+        for service_key in service_keys:
+            with contextlib.suppress(InvalidTag):
+                key = AESGCM(service_key).decrypt(sealed_key[:_NONCE], sealed_key[_NONCE:], origin.encode())
+                self._aead = AESGCM(key)
+                return
+        raise UnsealError(f"the value key of {origin} does not open with the sealing keys at hand")
 
     def seal(self, entry: str, field: int, salt: bytes, value: bytes) -> bytes:
         """Seal a salt and a value's canonical bytes for one field of the entry with this id."""

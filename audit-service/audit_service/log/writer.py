@@ -21,6 +21,7 @@ from audit_service.log.books import Books
 from audit_service.log.clock import Clock
 from audit_service.log.guard import ForkError, Guard
 from audit_service.log.integrate import Integrator
+from audit_service.log.opening import Opening
 from audit_service.log.own import OwnEntries, checkpoint_recorded, log_created, writer_started
 from audit_service.log.rotation import Rotation
 from audit_service.log.sealing import new_log_key
@@ -63,6 +64,7 @@ class Writer:
         self._settings, self._pool, self._reading, self._books, self._clock = settings, pool, reading, books, clock
         self._desk: Desk | None = None
         self._why = "another process is, or none yet"
+        self.keys = Opening(settings, pool, reading, books)
         self.guard = Guard(settings.guard_folder)
         self.witnesses = Witnesses(settings, reading, books)
         self.copier = Copier(settings, reading, books, CopyProgress(pool), clock)
@@ -90,10 +92,12 @@ class Writer:
     async def _run(self) -> None:
         while True:
             try:
+                await self.keys.look()
                 async with self._lease() as (connection, fence):
                     await self.guard.check(self._reading)
                     await self.witnesses.check()
                     await self.copier.check()
+                    await self.keys.complete(fence)
                     await self._write(connection, fence)
             except ForkError as error:
                 self._why = self.guard.refusal = str(error)
@@ -134,6 +138,7 @@ class Writer:
                 tasks.create_task(Stamping(self._reading, writing, self._settings.timestamps).run())
                 rotation = Rotation(self._reading, writing, self._books, desk.own, integrator.signed)
                 tasks.create_task(rotation.run(pace.record_seconds))
+                tasks.create_task(self.keys.run(pace.record_seconds))
                 tasks.create_task(self.copier.run())
                 self._desk = desk
                 WRITER.set(1)
@@ -156,7 +161,7 @@ class Writer:
 
     def _record(self, name: str, kind: str, tenant: str, namespace: str, region: str, days: int) -> LogRecord:
         origin = self._settings.origin(name)
-        sealed = new_log_key(self._books.keyring.sealing, origin)
+        sealed = new_log_key(self._books.keyring.sealing[0], origin)
         return LogRecord(0, name, origin, kind, tenant, namespace, region, days, sealed)
 
     async def create(self, name: str, tenant: str, namespace: str, region: str, days: int) -> tuple[LogRecord, bool]:

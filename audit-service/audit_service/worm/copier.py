@@ -67,6 +67,7 @@ class Copier:
         self._trusted: dict[tuple[int, str], Progress] = {}
         self._said: dict[tuple[str, str], float] = {}
         self._keys: dict[tuple[int, str], int] = {}
+        self._held: dict[tuple[int, str], str] = {}
 
     async def check(self) -> None:
         """Refuse a database that is behind its own copy, such as a new and empty one. Raises ForkError.
@@ -204,7 +205,8 @@ class Copier:
                 "%s no longer has the copy of %s (%d entries); it is made again", copy.store, copy.log.name, last
             )
             copy.progress = Progress()
-            self._keys.pop((copy.log.number, copy.store), None)
+            for kept in (self._keys, self._held):
+                kept.pop((copy.log.number, copy.store), None)
         self._trusted[copy.log.number, copy.store] = copy.progress
 
     async def _due(self, copy: LogCopy) -> None:
@@ -212,6 +214,7 @@ class Copier:
         await copy.identity(self._clock())
         key = copy.log.number, copy.store
         self._keys[key] = await copy.keys(self._keys.get(key, 0))
+        self._held[key] = await copy.held(self._books.keyring.held, self._clock(), self._held.get(key, ""))
         await copy.bundles(signed)
         # Half of the time is left for the copying itself and for the next round.
         if await copy.lag(self._clock()) * 2 >= self._settings.lag_seconds:

@@ -9,6 +9,8 @@ Under the prefix `<log>/`, every name is written once and never with other conte
 - `tail/<begin>-<end>` and `tail/<begin>-<end>.values`: entries that no full bundle holds yet, each once. Partial tiles would
   repeat up to 255 entries at every step, and nothing of a locked copy can be tidied away.
 - `keys/<number, 4 digits>.json`: a generation of the keys that sign, with the checkpoint by which those before handed over.
+- `held/<year>-<month>-<digest>.json`: the service's own keys as Vault sealed them, all there are; written anew when one is added,
+  and each month like the identity. Whoever has the copy and Vault needs nothing else to open values and to go on signing.
 - `checkpoint/<size, 20 digits>`: the signed note, written last: where it is, all that it covers is there.
 """
 
@@ -19,14 +21,17 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Final
 
 from audit_contract.tiles import WIDTH, Tile
 from audit_contract.tiles import name as tile_name
+from audit_service.store.held import HeldKey, HeldKind
 from audit_service.store.records import Generation, LogRecord, Value
 
 VERSION: Final = 1
 CHECKPOINTS: Final = "checkpoint/"
+HELD: Final = "held/"
 IDENTITIES: Final = "identity/"
 KEYS: Final = "keys/"
 TAILS: Final = "tail/"
@@ -152,6 +157,27 @@ def decode_identity(data: bytes) -> LogRecord:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise LayoutError(f"not an identity of a log: {type(error).__name__}: {error}") from error
+
+
+def held_name(now: datetime, data: bytes) -> str:
+    """Return the name of the held keys as written in this month."""
+    return f"{HELD}{now:%Y-%m}-{sha256(data).hexdigest()[:16]}.json"
+
+
+def encode_held(keys: Iterable[HeldKey]) -> bytes:
+    """Return the held keys as the copy keeps them: ciphertext."""
+    return _line(
+        {"keys": [{"kind": key.kind.value, "number": key.number, "sealed": key.sealed} for key in sorted(keys)]}
+    )
+
+
+def decode_held(data: bytes) -> list[HeldKey]:
+    """Read held keys. Raises LayoutError."""
+    try:
+        rows = json.loads(data)["keys"]
+        return [HeldKey(HeldKind(row["kind"]), int(row["number"]), str(row["sealed"])) for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise LayoutError(f"not keys that Vault sealed: {type(error).__name__}: {error}") from error
 
 
 def generation_name(number: int) -> str:

@@ -1,6 +1,6 @@
 """One log on its way into one bucket. What is put there was read from the database and hashed again first."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -10,6 +10,7 @@ from audit_contract.merkle import HASH_SIZE, leaf_hash
 from audit_contract.tiles import WIDTH, Tile, bundle_entries
 from audit_service.store.copies import CopyProgress, Progress
 from audit_service.store.errors import DamagedError
+from audit_service.store.held import HeldKey
 from audit_service.store.reading import ReadingStore
 from audit_service.store.records import LogRecord, Signed
 from audit_service.worm import layout
@@ -40,6 +41,16 @@ class LogCopy:
         if self.progress.identity != name:
             await self.put(name, layout.encode_identity(self.log))
             await self._save(replace(self.progress, identity=name))
+
+    async def held(self, keys: Sequence[HeldKey], now: datetime, last: str) -> str:
+        """Copy the keys that Vault sealed, unless they are under the name `last`; return their name, `last` without any."""
+        data = layout.encode_held(keys)
+        name = layout.held_name(now, data)
+        if not keys or name == last:
+            return last
+        if not await self.has(name):
+            await self.put(name, data)
+        return name
 
     async def keys(self, copied: int) -> int:
         """Copy the generations of keys from the one numbered `copied` on; return how many there are."""

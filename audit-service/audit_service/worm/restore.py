@@ -21,7 +21,6 @@ from audit_contract.keys import parse_vkey
 from audit_contract.leaf import field_number
 from audit_contract.report import Exit
 from audit_contract.tiles import WIDTH
-from audit_service import keyring
 from audit_service.keyring import Keyring
 from audit_service.log.books import Books
 from audit_service.log.clock import now
@@ -34,11 +33,13 @@ from audit_service.settings import Settings
 from audit_service.store.connect import open_pool, service_arguments
 from audit_service.store.copies import CopyProgress, Progress
 from audit_service.store.errors import translated
+from audit_service.store.held import HeldStore, insert_held
 from audit_service.store.reading import ReadingStore
 from audit_service.store.records import Generation, Signed
 from audit_service.store.restoring import OtherEntryError, raise_fence, restoring, set_note
 from audit_service.store.writing import WritingStore, take_lease
 from audit_service.worm.check import Walk
+from audit_service.worm.keys import RestoreKeys, at_hand
 from audit_service.worm.reading import BadCopyError, logs_in, open_copy
 from audit_service.worm.source import BucketSource, FolderSource, Source
 from audit_service.worm.stores import Stores
@@ -78,7 +79,7 @@ class Restorer:
     def __init__(self, settings: Settings, source: Source, keys: Sequence[str] = ()) -> None:
         """`keys` are verifier keys (vkeys) that are believed beside the service's own: those before a rotation."""
         self._settings, self._source = settings, source
-        self._keyring: Keyring = keyring.load(settings.keys, settings.vault)
+        self._keys = RestoreKeys(settings, source)
         self._more = tuple(parse_vkey(key) for key in keys)
 
     async def names(self) -> list[str]:
@@ -88,69 +89,70 @@ class Restorer:
             raise BadCopyError(Exit.INCOMPLETE, None, f"{self._source.where} holds no copy of any log")
         return found
 
-    async def _walk(self, log: str) -> Walk:
+    async def _walk(self, log: str, keys: Keyring) -> Walk:
         origin = self._settings.origin(log)
-        verifiers = await self._keyring.current.verifiers(origin)
+        known = {vkey: parse_vkey(vkey) for vkeys in await at_hand(keys, origin) for vkey in vkeys}
         copy = await open_copy(
-            self._source, log, origin, [*verifiers, *(key for key in self._more if key.name == origin)]
+            self._source, log, origin, [*known.values(), *(key for key in self._more if key.name == origin)]
         )
         signed, ignored = await copy.last()
         if ignored:
             _log.warning("%s: checkpoints of %s entries are not signed by this log's keys; ignored", log, ignored)
         try:
-            sealer = ValueSealer(self._keyring.sealing, origin, copy.log.sealed_key)
+            sealer = ValueSealer(keys.sealing, origin, copy.log.sealed_key)
         except UnsealError as error:
             raise BadCopyError(Exit.POLICY, None, str(error)) from error
         return Walk(copy, signed, sealer)
 
     async def check(self, log: str) -> Restored:
         """Prove that a log could be restored; no database is touched."""
-        walk = await self._walk(log)
+        walk = await self._walk(log, await self._keys.of(log, ()))
         async for _ in walk.blocks():
             pass
         return Restored(log, walk.signed.size, walk.signed.root.hex(), 0)
 
     async def restore(self, desk: "Desk", log: str) -> Restored:
         """Restore one log."""
-        walk = await self._walk(log)
+        stored = await desk.held.all()
+        keys = await self._keys.of(log, stored)
+        walk = await self._walk(log, keys)
         record, signed = walk.copy.log, walk.signed
         known = await _known(desk.reading, walk)
-        generations = await self._generations(walk)
-        signers = self._keyring.current.signers(record.origin)
-        first = await first_checkpoint(record.origin, signers, int(now().timestamp()))
+        generations = await self._generations(walk, keys)
+        first = await first_checkpoint(record.origin, keys.current.signers(record.origin), int(now().timestamp()))
         try:
             async with restoring(desk.connection, record, first, known) as store:
                 async for block in walk.blocks():
                     await store.add(block.leaves, block.erased)
                 erasures = {(entry, field_number(name)): by for (entry, name), by in walk.erasures.items()}
                 await store.keys(generations)
+                await insert_held(desk.connection, [key for key in keys.held if key not in stored])
                 await store.finish(signed.size, walk.sources, erasures)
         except OtherEntryError as error:
             said = f"the database has another entry here than the copy of {log}: they are two histories"
             raise BadCopyError(Exit.TAMPERED, error.index, said) from error
-        await self._integrate(desk, store.number, signed)
+        await self._integrate(desk.integrator(self._settings, keys), desk, store.number, signed)
         await desk.above(walk)
         if isinstance(self._source, BucketSource):
             progress = Progress(signed.size // WIDTH, signed.size)
             await desk.progress.save(store.number, self._source.where, progress)
         return Restored(log, signed.size, signed.root.hex(), store.size)
 
-    async def _generations(self, walk: Walk) -> list[Generation]:
+    async def _generations(self, walk: Walk, keys: Keyring) -> list[Generation]:
         """Return the keys that signed the log one after the other; a stranger follows them by what each signed for the next.
 
-        They count only as far as they lead to the keys at hand: those are the ones that go on signing.
+        They count only as far as they lead to keys at hand: those are the ones that go on signing.
         """
         found = await walk.copy.generations()
-        at_hand = tuple(key.vkey for key in await self._keyring.current.verifiers(walk.copy.log.origin))
-        while found and found[-1].vkeys != at_hand:
+        usable = await at_hand(keys, walk.copy.log.origin)
+        while found and found[-1].vkeys not in usable:
             found.pop()
         if [each.number for each in found] != list(range(len(found))):
             raise BadCopyError(Exit.INCOMPLETE, None, f"{walk.copy.log.name}: a generation of its keys is missing")
         return found
 
-    async def _integrate(self, desk: "Desk", number: int, signed: Signed) -> None:
+    async def _integrate(self, integrator: Integrator, desk: "Desk", number: int, signed: Signed) -> None:
         """Build the tree as the service does, from what the database gives back, and put the published checkpoint there."""
-        integrator = desk.integrator(self._settings, self._keyring)
         made = await integrator.integrate(number)
         if (made.size, made.root) != (signed.size, signed.root):
             said = f"the restored database has {made.size} entries of root {made.root.hex()}, not what was signed"
@@ -167,7 +169,7 @@ class Desk:
     fence: int
 
     def __post_init__(self) -> None:
-        self.reading, self.progress = ReadingStore(self.pool), CopyProgress(self.pool)
+        self.reading, self.progress, self.held = ReadingStore(self.pool), CopyProgress(self.pool), HeldStore(self.pool)
 
     def integrator(self, settings: Settings, keys: Keyring) -> Integrator:
         """Return what builds trees; nothing is remembered for the fork guard, which has seen these checkpoints."""

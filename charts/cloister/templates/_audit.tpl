@@ -41,6 +41,9 @@
   "witnesses" (include "cloister.witnesses" . | fromJsonArray)
   "quorum" .Values.audit.quorum -}}
 {{- with .Values.audit.vault.address -}}
+{{- if $.Values.audit.nextKeysSecret -}}
+{{- fail "\n\naudit.nextKeysSecret: with audit.vault the keys that take over are named by audit.vault.nextKeyVersion; unset it.\n" -}}
+{{- end -}}
 {{- $vault := merge (dict "tokenFile" (print $secrets "/tokens/vault")) (omit $.Values.audit.vault "ca") -}}
 {{- if $.Values.audit.vault.ca -}}{{- $_ := set $vault "caFile" "/etc/cloister/audit/vault-ca.pem" -}}{{- end -}}
 {{- $_ := set $config "vault" $vault -}}

@@ -5,6 +5,7 @@
   "version" .Chart.AppVersion
   "operatorNamespace" .Release.Namespace
   "auditNamespace" .Values.audit.namespace.name
+  "auditKeysInVault" (not (empty .Values.audit.vault.address))
   "auditUrl" (printf "https://audit.%s.svc:8443" .Values.audit.namespace.name)
   "witnessNamespace" (ternary .Values.witness.namespace.name "" .Values.witness.enabled)
   "clusterDomain" .Values.clusterDomain

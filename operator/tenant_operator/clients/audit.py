@@ -148,6 +148,13 @@ class AuditRecorder:
         except AuditError as error:
             raise translate(error) from error
 
+    async def signing_keys(self) -> dict[str, list[str]]:
+        """Return each log's verifier keys in force, by its name."""
+        try:
+            return {str(log["log"]): [str(vkey) for vkey in log["keys"]] for log in await self._client.logs()}
+        except AuditError as error:
+            raise translate(error) from error
+
     async def alive(self) -> bool:
         """Tell whether the service answers; asked now and then so that AuditCurrent never rests on the past."""
         try:

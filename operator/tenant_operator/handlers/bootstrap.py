@@ -6,19 +6,17 @@ writes precede the log and are told to it by `operator:self:start`, which names 
 
 import base64
 import os
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from audit_contract.keys import KeySigner, KeyType
-from tenant_operator.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from tenant_operator.errors import AlreadyThere, Refused
 from tenant_operator.ports import Cluster
 from tenant_operator.reconcile.compare import differences
+from tenant_operator.stack import audit_keys
 from tenant_operator.stack.derive import Deriver
 from tenant_operator.stack.part import Manifest, ObjectKey
 
@@ -36,7 +34,7 @@ async def root(cluster: Cluster, namespace: str) -> Deriver:
             "created": datetime.now(UTC).replace(microsecond=0).isoformat(),
         }
         try:
-            found = await cluster.create(_secret(namespace, ROOT, values, immutable=True))
+            found = await cluster.create(audit_keys.secret(namespace, ROOT, values, immutable=True))
         except AlreadyThere:
             found = await cluster.read(key)
     values = {name: base64.b64decode(value).decode() for name, value in ((found or {}).get("data") or {}).items()}
@@ -47,35 +45,29 @@ async def root(cluster: Cluster, namespace: str) -> Deriver:
         raise Refused(said) from error
 
 
-def _secret(namespace: str, name: str, values: Mapping[str, str], **more: Any) -> Manifest:
-    data = {key: base64.b64encode(value.encode()).decode() for key, value in sorted(values.items())}
-    metadata = {"name": name, "namespace": namespace, "labels": {LABEL_MANAGED_BY: MANAGED_BY}}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data, **more}
-
-
-def audit_secrets(derive: Deriver, namespace: str, now: datetime) -> list[Manifest]:
-    """Return the audit service's certificate, its database's, the superuser's password and the log's keys."""
+def audit_secrets(derive: Deriver, namespace: str, now: datetime, *, in_vault: bool = False) -> list[Manifest]:
+    """Return the audit service's certificate, its database's, the passwords, and the log's keys unless they are in Vault."""
     ca = derive.ca.certificate
 
     def tls(name: str, *hosts: str) -> Manifest:
         pair = derive.certificate(f"platform/{name}", hosts, now)
-        return _secret(namespace, name, {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": ca})
+        return audit_keys.secret(namespace, name, {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": ca})
 
-    return [
+    found = [
         tls("audit-tls", f"audit.{namespace}.svc", "audit", "localhost"),
         tls("audit-database-tls", f"audit-database.{namespace}.svc", "audit-database"),
-        _secret(
+        audit_keys.secret(
             namespace,
             "audit-database-superuser",
             {"username": "postgres", "password": derive.password("platform", "postgres")},
         ),
-        _secret(
+        audit_keys.secret(
             namespace,
             "audit-database-service",
             {"username": "audit_service", "password": derive.password("platform", "audit_service")},
         ),
-        _secret(namespace, "audit-keys", _audit_keys(derive)),
     ]
+    return found if in_vault else [*found, audit_keys.secret(namespace, audit_keys.KEYS, _audit_keys(derive))]
 
 
 def witness_secrets(derive: Deriver, namespace: str, now: datetime) -> list[Manifest]:
@@ -85,12 +77,15 @@ def witness_secrets(derive: Deriver, namespace: str, now: datetime) -> list[Mani
     cannot sign in its name.
     """
     pair = derive.certificate("platform/witness-tls", (f"witness.{namespace}.svc", "witness", "localhost"), now)
-    signers = (KeySigner("audit", kind, key) for kind, key in _signing_keys(derive).items())
-    logs = "".join(f"{signer.verifier.vkey}\n" for signer in signers)
     return [
-        _secret(namespace, "witness-tls", {"tls.crt": pair.certificate, "tls.key": pair.key}),
-        _secret(namespace, "witness-logs", {"vkeys": logs}),
+        audit_keys.secret(namespace, "witness-tls", {"tls.crt": pair.certificate, "tls.key": pair.key}),
+        audit_keys.witness_logs(namespace, derived_vkeys(derive)),
     ]
+
+
+def derived_vkeys(derive: Deriver) -> list[str]:
+    """Return the verifier keys of the signing keys that derive from the seed, under the name `audit`."""
+    return [KeySigner("audit", kind, key).verifier.vkey for kind, key in _signing_keys(derive).items()]
 
 
 def _signing_keys(derive: Deriver) -> dict[KeyType, Ed25519PrivateKey | MLDSA44PrivateKey]:
@@ -110,19 +105,29 @@ def _audit_keys(derive: Deriver) -> dict[str, str]:
     }
 
 
-async def ensure_audit_secrets(cluster: Cluster, derive: Deriver, namespace: str, witness: str = "") -> list[str]:
-    """Make or renew the audit service's secrets, and its witness's where there is one; return those that were changed."""
+async def ensure_audit_secrets(
+    cluster: Cluster, derive: Deriver, namespace: str, witness: str = "", *, in_vault: bool = False
+) -> list[str]:
+    """Make or renew the audit service's secrets, and its witness's where there is one; return those that were changed.
+
+    With the keys in Vault none of them is derived, and which public ones the witness knows is `reconcile.audit_keys`' to say:
+    here that Secret is only made, so that the witness can start.
+    """
     changed = []
     now = datetime.now(UTC)
-    for wanted in audit_secrets(derive, namespace, now) + (witness_secrets(derive, witness, now) if witness else []):
-        live = await cluster.read(ObjectKey.of(wanted))
+    wanted = audit_secrets(derive, namespace, now, in_vault=in_vault)
+    if witness:
+        tls, logs = witness_secrets(derive, witness, now)
+        wanted += [tls, audit_keys.witness_logs(witness, []) if in_vault else logs]
+    for each in wanted:
+        live = await cluster.read(ObjectKey.of(each))
         if live is None:
-            await cluster.create(wanted)
-        elif differences(wanted, live):
-            await cluster.apply(wanted, force=True)
+            await cluster.create(each)
+        elif differences(each, live) and not (in_vault and each["metadata"]["name"] == audit_keys.LOGS):
+            await cluster.apply(each, force=True)
         else:
             continue
-        changed.append(wanted["metadata"]["name"])
+        changed.append(each["metadata"]["name"])
     return changed
 
 

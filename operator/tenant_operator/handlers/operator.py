@@ -20,6 +20,7 @@ from tenant_operator.handlers.admission_watch import AdmissionWatch
 from tenant_operator.offboarding.offboarder import Offboarder
 from tenant_operator.ports import Planned
 from tenant_operator.reconcile.audit_copies import AuditCopies
+from tenant_operator.reconcile.audit_keys import AuditKeys
 from tenant_operator.reconcile.queue import Priority, WorkQueue
 from tenant_operator.reconcile.reconciler import Reconciler
 from tenant_operator.stack import stamp
@@ -46,6 +47,8 @@ class Operator:
     begun: Planned
     copies: AuditCopies
     admission: AdmissionWatch | None = None
+    audit_keys: AuditKeys | None = None
+    """There where the audit service's keys are in Vault."""
     watches: Watches | None = None
     home_watches: list[Watch] = field(default_factory=list)
     queue: WorkQueue = field(default_factory=WorkQueue)
@@ -145,6 +148,8 @@ class Operator:
         yield self.copies.run()
         if self.admission:
             yield self.admission.run()
+        if self.audit_keys:
+            yield self.audit_keys.run()
 
     async def relist(self) -> None:
         """List our own kinds anew: what went while nobody watched is gone from the store, and whoever it concerns looks."""
@@ -240,7 +245,11 @@ class Operator:
             await asyncio.sleep(bootstrap.RENEW_EVERY.total_seconds())
             try:
                 await bootstrap.ensure_audit_secrets(
-                    self.cluster, self.derive, self.audit_namespace, self.witness_namespace
+                    self.cluster,
+                    self.derive,
+                    self.audit_namespace,
+                    self.witness_namespace,
+                    in_vault=self.audit_keys is not None,
                 )
             except CloisterError as error:  # the next round tries again, long before a certificate ends
                 _log.warning("the audit service's certificates could not be looked at: %s", error.message)

@@ -35,6 +35,7 @@ class OperatorConfig(ApiModel):
     operator_namespace: str = "cloister-system"
     audit_namespace: str = "cloister-audit"
     witness_namespace: str = Field(default="", description="Where the chart's witness runs; empty when there is none.")
+    audit_keys_in_vault: bool = Field(default=False, description="The audit service's keys are not derived here.")
     audit_url: str = "https://audit.cloister-audit.svc:8443"
     cluster_domain: str = "cluster.local"
     dns: dict[str, str] = Field(default_factory=lambda: {"k8s-app": "kube-dns"})

@@ -14,6 +14,7 @@ from tenant_operator.handlers.operator import Operator
 from tenant_operator.handlers.settings import OperatorConfig, Pod
 from tenant_operator.ports import Planned
 from tenant_operator.reconcile.audit_copies import AuditCopies
+from tenant_operator.reconcile.audit_keys import AuditKeys
 from tenant_operator.reconcile.contexts import Contexts, Home
 from tenant_operator.reconcile.execute import Executor
 from tenant_operator.reconcile.gather import Gatherer
@@ -35,7 +36,8 @@ async def build(config: OperatorConfig, pod: Pod) -> Operator:
     transport = await Transport.open()
     cluster, home_cluster = KubernetesCluster(transport, Store()), KubernetesCluster(transport, Store())
     derive = await bootstrap.root(cluster, config.operator_namespace)
-    made = await bootstrap.ensure_audit_secrets(cluster, derive, config.audit_namespace, config.witness_namespace)
+    audit, witness, in_vault = config.audit_namespace, config.witness_namespace, config.audit_keys_in_vault
+    made = await bootstrap.ensure_audit_secrets(cluster, derive, audit, witness, in_vault=in_vault)
     if config.admission:
         made += await admission_watch.ensure_secret(cluster, derive, config.operator_namespace)
         made += await admission_watch.ensure_trust(cluster, derive, config.admission)
@@ -82,6 +84,9 @@ async def build(config: OperatorConfig, pod: Pod) -> Operator:
         operator.admission = admission_watch.AdmissionWatch(
             cluster, recorder, derive, config.operator_namespace, config.admission
         )
+    if in_vault:
+        derived = bootstrap.derived_vkeys(derive)
+        operator.audit_keys = AuditKeys(cluster, recorder, recorder.signing_keys, derived, audit, witness)
     reconciler.audit_alive = lambda: operator.audit_up
     recorder.heard = operator.heard_audit
     children = (*CHILDREN, CERTIFICATE) if config.cert_manager_issuer else CHILDREN

@@ -1,0 +1,46 @@
+"""A real Vault with the audit service's keys, role and the very policy that the chart ships."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from audit_service.settings import Settings, VaultKeys
+from tests.tenant_app.support.vault import Vault, vault
+
+POLICY = Path(__file__).parents[2] / "charts" / "cloister" / "files" / "vault-audit-policy.hcl"
+SIGNING, SEALING = "cloister-audit-signing", "cloister-audit-sealing"
+
+
+@contextmanager
+def audit_vault(folder: Path, *, seconds: int = 900) -> Iterator[Vault]:
+    """Have a Vault; a login at it lives for so many seconds."""
+    with vault(folder) as found:
+        found.root.secrets.transit.create_key(SIGNING, key_type="ed25519")
+        found.root.secrets.transit.create_key(SEALING, key_type="aes256-gcm96")
+        found.root.sys.create_or_update_policy("audit", POLICY.read_text())
+        found.root.write_data(
+            "auth/jwt/role/audit",
+            data={
+                "role_type": "jwt", "user_claim": "sub", "bound_audiences": ["vault"], "token_policies": ["audit"],
+                "bound_subject": "system:serviceaccount:tenant-x:app", "token_ttl": seconds, "token_max_ttl": seconds,
+            },
+        )  # fmt: skip
+        yield found
+
+
+def keys_at(server: Vault, **more: object) -> VaultKeys:
+    facts = {"address": server.address, "role": "audit", "token_file": server.token_file}
+    return VaultKeys(**{**facts, "signing_key": SIGNING, "sealing_key": SEALING, **more})
+
+
+def in_vault(settings: Settings, server: Vault, *, files: bool = False, **more: object) -> Settings:
+    """The settings with their keys in Vault; with `files` those from before are still there."""
+    folder = settings.keys.ed25519_file.parent if files else Path("/nowhere")
+    keys = settings.keys.model_copy(
+        update={
+            "ed25519_file": folder / "ed25519.pem",
+            "ml_dsa44_file": folder / "ml-dsa-44.pem",
+            "sealing_file": folder / "sealing.key",
+        }
+    )
+    return settings.model_copy(update={"keys": keys, "vault": keys_at(server, **more)})
