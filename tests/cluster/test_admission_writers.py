@@ -18,7 +18,7 @@ from tests.support.admission import (  # noqa: F401
     refused,
     tenant,
 )
-from tests.support.kubectl import OPERATOR, KubectlError, kubectl
+from tests.support.kubectl import MASTERS, OPERATOR, KubectlError, kubectl
 
 pytestmark = pytest.mark.cluster
 
@@ -132,7 +132,7 @@ def test_the_ledger_is_the_operators_alone(policies):
         )
         refused("only the operator writes it", "delete", "tenantrecord", name)
     finally:
-        kubectl("delete", "tenantrecord", name, user=OPERATOR)
+        kubectl("delete", "tenantrecord", name, user=OPERATOR, groups=MASTERS)
 
 
 def test_nobody_else_says_that_a_tenant_is_ready(protected):
@@ -244,6 +244,9 @@ def test_the_operator_has_no_right_beyond_its_list(policies):
         ("impersonate", "users"),
         ("create", "pods"),
         ("delete", "nodes"),
+        ("delete", "tenantrecords"),
+        ("get", "pods/log"),
+        ("get", "leases"),
     ]:
         with pytest.raises(KubectlError, match=r"no|Warning"):
             kubectl("auth", "can-i", verb, what, user=OPERATOR)

@@ -16,13 +16,12 @@ from tenant_operator.cli import audit
 from tenant_operator.cli.gaps import leaves_of
 from tenant_operator.cli.kube import Kube
 from tests.support import api, living
-from tests.support.kubectl import KUBECONFIG, OPERATOR, get, kubectl
+from tests.support.kubectl import KUBECONFIG, MASTERS, OPERATOR, get, kubectl
 from tests.support.waiting import say, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("demo")]
 
 STATE = Path(KUBECONFIG).parent
-MASTERS = ("system:masters",)
 CONFIGURATIONS = ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")
 
 

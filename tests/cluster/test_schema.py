@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.support import api, schema
-from tests.support.kubectl import OPERATOR, KubectlError, kubectl
+from tests.support.kubectl import MASTERS, OPERATOR, KubectlError, kubectl
 from tests.support.tenants import documents
 
 pytestmark = pytest.mark.cluster
@@ -351,7 +351,8 @@ def there():
     finally:
         for kind, item in made.items():
             user = OPERATOR if kind == "TenantRecord" else ""
-            api.call("DELETE", api.cloister(PLURALS[kind], item["metadata"]["name"]), user=user)
+            path = api.cloister(PLURALS[kind], item["metadata"]["name"])
+            api.call("DELETE", path, user=user, group=MASTERS[0] if user else "")
 
 
 @pytest.mark.parametrize("case", CHANGES)

@@ -40,12 +40,14 @@ def call(
     body: Object | None = None,
     *,
     user: str = "",
+    group: str = "",
     kind: str = "application/json",
     **query: str,
 ) -> Object:
     """Send a request and return the answer. Raises ApiError."""
     client = _client()
     headers = {"accept": "application/json", "Content-Type": kind} | ({"Impersonate-User": user} if user else {})
+    headers |= {"Impersonate-Group": group} if group else {}
     url = f"{client.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
     answer = client.rest_client.pool_manager.request(
         method, url, body=json.dumps(body) if body is not None else None, headers=headers, timeout=30

@@ -12,6 +12,8 @@ import yaml
 
 KUBECONFIG = os.environ.get("KUBECONFIG", "/var/lib/cloister/localcluster/admin.kubeconfig")
 OPERATOR = "system:serviceaccount:cloister-system:cloister-operator"
+MASTERS = ("system:masters",)
+"""Whoever is in this group has every right; what admission says of the user still holds."""
 
 
 class KubectlError(AssertionError):

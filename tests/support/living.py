@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.support import api, outside
-from tests.support.kubectl import OPERATOR, KubectlError, get, kubectl
+from tests.support.kubectl import MASTERS, OPERATOR, KubectlError, get, kubectl
 from tests.support.tenants import documents
 from tests.support.waiting import NotYetError, say, until
 
@@ -162,9 +162,12 @@ def remove(name: str) -> None:
 
 
 def _drop(name: str) -> None:
-    """Delete namespace and record. The namespace first: a record that is gone while it lives is made anew from its labels."""
+    """Delete namespace and record. The namespace first: a record that is gone while it lives is made anew from its labels.
+
+    No record is ever deleted but by a test: the operator itself has no right to.
+    """
     kubectl("delete", "namespace", f"tenant-{name}", "--ignore-not-found", "--wait=false", user=OPERATOR)
-    kubectl("delete", "tenantrecord", name, "--ignore-not-found", user=OPERATOR)
+    kubectl("delete", "tenantrecord", name, "--ignore-not-found", user=OPERATOR, groups=MASTERS)
 
 
 def remove_all(names: Sequence[str]) -> None:
