@@ -245,7 +245,6 @@ def test_the_operator_has_no_right_beyond_its_list(policies):
         ("create", "pods"),
         ("delete", "nodes"),
         ("delete", "tenantrecords"),
-        ("get", "pods/log"),
         ("get", "leases"),
     ]:
         with pytest.raises(KubectlError, match=r"no|Warning"):
