@@ -31,12 +31,18 @@ class KeysLostError(StoreError):
 
 
 class Opening:
-    """`refusal` says why there are no keys, and what to do; empty when there are."""
+    """What the writer does about its keys before it writes."""
 
     def __init__(self, settings: Settings, pool: asyncpg.Pool, reading: ReadingStore, books: Books) -> None:
         self._vault = None if settings.vault is None else VaultKeyring(settings, settings.vault)
         self._held, self._reading, self._books = HeldStore(pool), reading, books
-        self.refusal = "" if self._vault is None else "the keys have not been unsealed yet"
+        self._away = "" if self._vault is None else "the keys have not been unsealed yet"
+        self._lost = ""
+
+    @property
+    def refusal(self) -> str:
+        """Return why there are no keys, and what to do; empty when there are."""
+        return self._away or self._lost
 
     async def look(self) -> None:
         """Unseal what is stored. Raises SignerAwayError, or StoreUnavailableError when the database is away."""
@@ -49,10 +55,10 @@ class Opening:
             self._books.open(await vault.open(held))
         except (TransitError, OSError, ValueError) as error:
             raise self._refused(f"the keys cannot be unsealed: {error}") from error
-        self.refusal = ""
+        self._away = ""
 
     def _refused(self, text: str) -> SignerAwayError:
-        self.refusal = text
+        self._away = text
         return SignerAwayError(text)
 
     async def complete(self, fence: int) -> None:
@@ -65,10 +71,11 @@ class Opening:
             made = [await self._vault.make(wanted) for wanted in self._vault.missing(keyring.held)]
             made += [await self._vault.bring()] if from_file else []
         except KeysLostError as error:
-            self.refusal = str(error)
+            self._lost = str(error)
             raise
         except (TransitError, OSError, ValueError) as error:
             raise self._refused(f"keys that are missing cannot be sealed: {error}") from error
+        self._lost = ""
         if made:
             await self._held.add(fence, made)
             _log.info("keys were made and sealed by Vault: %s", ", ".join(f"{key.kind} {key.number}" for key in made))
