@@ -13,6 +13,7 @@ import pytest
 import rfc8785
 
 from tenant_app.domain.signing import check_chain, opened
+from tenant_app.domain.trail_review import Covered, coverages
 from tenant_app.domain.workflow import load
 from tenant_app.domain.workflow_file import definition_of
 from tests.tenant_app.support import people
@@ -289,6 +290,18 @@ async def test_at53_the_evidence_pack_of_a_trail_review_verifies_offline_with_th
     newest = (await rosa.get(f"/api/v1/documents/{document}/trail-reviews")).json()[0]
     answer = await rosa.get(f"/documents/{document}/signatures/{newest['id']}/evidence.zip")
     assert "before/0003.json" in zipfile.ZipFile(BytesIO(answer.content)).namelist()
+
+
+def test_at53_what_each_beginning_of_a_trail_covers_is_the_digest_of_exactly_those_lines():
+    lines = [
+        {"seq": 3 * number, "chainHash": f"{number:064x}", "entry": {"ü": number, "a": [True, "☃"]}}
+        for number in range(9)
+    ]
+    found = coverages(lines)
+    assert list(found) == [line["seq"] for line in lines]
+    for count, covered in enumerate(found.values(), 1):
+        assert covered == Covered.of(lines[:count])
+        assert covered.sha256 == hashlib.sha256(rfc8785.dumps(lines[:count])).hexdigest()
 
 
 async def test_at53_a_reviewed_entry_that_is_missing_or_altered_is_found(site: Site, server, fresh):

@@ -85,6 +85,20 @@ def canonical(lines: Sequence[Line]) -> bytes:
     return rfc8785.dumps(list(lines))
 
 
+def coverages(lines: Sequence[Line]) -> dict[int, Covered]:
+    """Return, by each entry's number, what a review up to it covers: `Covered.of` of every beginning, in one go."""
+    found: dict[int, Covered] = {}
+    digest = hashlib.sha256(b"[")
+    for count, line in enumerate(lines, 1):
+        digest.update((b"," if found else b"") + rfc8785.dumps(line))
+        whole = digest.copy()
+        whole.update(b"]")
+        found[line["seq"]] = Covered(
+            first=lines[0]["seq"], last=line["seq"], entries=count, hash=line["chainHash"], sha256=whole.hexdigest()
+        )
+    return found
+
+
 def is_change(entry: dict[str, Any]) -> bool:
     """Say whether an entry's body tells of a change: no read, nothing that was refused, and no other review of the trail."""
     if entry["action"] in READS or entry["result"] == "denied":

@@ -18,7 +18,7 @@ from tenant_app.domain.documents import checked_text
 from tenant_app.domain.ids import new_token, token_hash
 from tenant_app.domain.sealing import context
 from tenant_app.domain.signing import CHALLENGE_LIFE
-from tenant_app.domain.trail_review import MEANING, Covered, Line, Since, seen
+from tenant_app.domain.trail_review import MEANING, Covered, Line, Since, coverages, seen
 from tenant_app.errors import AppError, Conflict, Forbidden, IntegrityViolation, InvalidInput, SigningRefused
 from tenant_app.services.caller import Caller
 from tenant_app.services.components import Asked, Components, Typed
@@ -124,8 +124,17 @@ class TrailReview:
         async with self._parts.database.transaction() as conn:
             rows = await workflow.signatures(conn, document)
         found = self._parts.progress.verified(rows, keys, document)
-        lines = [entry.as_line() for entry in reversed(entries)]
-        return [reviewed(each, lines) for each in reversed(found) if each.payload["meaning"]["code"] == MEANING]
+        reviews = [each for each in reversed(found) if each.payload["meaning"]["code"] == MEANING]
+        lines = [entry.as_line() for entry in reversed(entries)] if reviews else []
+        covered = coverages(lines)
+        return [
+            Reviewed(
+                signature=each,
+                covered=_as_signed(each.payload, covered.get(each.payload["trail_review"]["last"])),
+                since=Since.of(lines, each.payload["trail_review"]["last"]),
+            )
+            for each in reviews
+        ]
 
     @property
     def _statement(self) -> str:
@@ -204,14 +213,13 @@ def covered_by(payload: dict[str, Any], lines: list[Line]) -> list[Line]:
 
     Raises IntegrityViolation when they are not those that were signed for.
     """
-    said = payload["trail_review"]
-    found = [line for line in lines if line["seq"] <= said["last"]]
-    if not found or Covered.of(found).as_json() != {name: said[name] for name in said if name != "since"}:
-        raise IntegrityViolation("Entries that a review of this trail covers are missing or altered.")
+    found = [line for line in lines if line["seq"] <= payload["trail_review"]["last"]]
+    _as_signed(payload, Covered.of(found) if found else None)
     return found
 
 
-def reviewed(signature: Signature, lines: list[Line]) -> Reviewed:
-    """Return a review with what has come since. Raises IntegrityViolation as `covered_by` does."""
-    covered = Covered.of(covered_by(signature.payload, lines))
-    return Reviewed(signature=signature, covered=covered, since=Since.of(lines, covered.last))
+def _as_signed(payload: dict[str, Any], covered: Covered | None) -> Covered:
+    said = payload["trail_review"]
+    if covered is None or not covered.as_json().items() <= said.items():
+        raise IntegrityViolation("Entries that a review of this trail covers are missing or altered.")
+    return covered
