@@ -28,10 +28,6 @@ BEGAN = datetime.now(UTC)
 ACCEPTED = {"authorship", "review", "approval", "publication"}
 
 
-def years_on() -> int:
-    return (datetime.now(UTC) - BEGAN).days // 365
-
-
 def ahead(days: int) -> None:
     CLOCK.write_text(f"+{days}d\n")
     assert abs((datetime.now(UTC) - BEGAN).days - days) <= 1
