@@ -249,7 +249,9 @@ async def test_at53_reviews_over_rest_are_the_same_record_under_the_same_rules(s
     assert payload["meaning"]["statement"] == found["statement"]
 
 
-async def test_at53_it_is_in_the_signed_copy_the_trails_pdf_and_on_the_documents_page(site: Site):
+async def test_at53_it_is_in_the_signed_copy_the_trails_pdf_the_export_and_on_the_documents_page(
+    site: Site, keys, tmp_path
+):
     document = await approved(site)
     rosa = await site.as_("rosa")
     assert (await review(rosa, "rosa", document, remarks="Two late entries, explained")).status_code == 303
@@ -264,6 +266,13 @@ async def test_at53_it_is_in_the_signed_copy_the_trails_pdf_and_on_the_documents
             "Trail SHA-256",
         ):
             assert word in text, (copy, word)
+    await site.app.export.run(tmp_path)
+    exported = json.loads((tmp_path / "trails" / f"{document}.json").read_bytes())
+    signed = payloads(exported, await keys.public_keys())[-1]
+    assert (signed["meaning"]["code"], signed["reason"]) == ("trail-review", "Two late entries, explained")
+    lines = [{name: each[name] for name in ("seq", "chainHash", "entry")} for each in exported["entries"]]
+    covered = rfc8785.dumps([line for line in lines if line["seq"] <= signed["trail_review"]["last"]])
+    assert hashlib.sha256(covered).hexdigest() == signed["trail_review"]["sha256"]
 
 
 async def test_at53_the_evidence_pack_of_a_trail_review_verifies_offline_with_the_entries_it_covers(proven, tmp_path):
