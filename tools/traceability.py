@@ -60,7 +60,7 @@ TABLE: Final = [
         "11.10(c)",
         "retention and legal hold; restore drills",
         (6, "deletion under retention is refused and recorded for every role"),
-        (7, "after years a record is still there and verifies"),
+        (7, "years later, keys rotated, a record is there, verifies, and is kept to its last day"),
         (8, "a restore drill recovers all versions"),
     ),
     *_rows(
@@ -182,7 +182,7 @@ TABLE: Final = [
         "Annex 11 (2011)",
         "reason for changes; reviewed trails; printouts show changes",
         (52, "a change or deletion without a reason is refused"),
-        (53, "a trail review is a signed record"),
+        (53, "a trail review is a signed record of exactly the entries that were shown"),
         (54, "the PDF marks changed values"),
     ),
     *_rows(
@@ -197,7 +197,7 @@ TABLE: Final = [
         "FDA data integrity 2018",
         "the trail is reviewed before approval; data is a record when made",
         (59, "no approval before the trail was opened"),
-        (60, "an autosave is a record on the server"),
+        (60, "what is sent is stored with its entry when the answer comes; browsers keep nothing"),
     ),
     *_rows(
         "ICH E6(R3) 4.2.2",

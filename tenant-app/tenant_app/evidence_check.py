@@ -52,6 +52,8 @@ def check(folder: Path) -> list[str]:
         raise Failed(f"{content.name} is not the content that was signed")
     said.append(f"{content.name} is the content that was signed: {record['content_sha256']}")
     said.append(_chain(folder, envelope, payload))
+    if "trail_review" in payload:
+        said.append(_trail(folder, payload))
     if (folder / "entry.json").exists():
         said.append(_entry(folder, envelope, payload))
     return said
@@ -83,6 +85,20 @@ def _chain(folder: Path, envelope: dict[str, Any], payload: dict[str, Any]) -> s
             raise Failed("the chain of signatures is broken before this one")
         before = _digest(found)
     return f"it follows {len(earlier)} earlier signatures of this document, none missing"
+
+
+def _trail(folder: Path, payload: dict[str, Any]) -> str:
+    """Check that the entries beside the signature are exactly those that the review covers."""
+    covers, raw = payload["trail_review"], (folder / "trail.json").read_bytes()
+    if _sha256(raw) != covers["sha256"]:
+        raise Failed("trail.json is not the trail that was reviewed")
+    lines = json.loads(raw)
+    found = (lines[0]["seq"], lines[-1]["seq"], len(lines), lines[-1]["chainHash"])
+    if found != (covers["first"], covers["last"], covers["entries"], covers["hash"]) or any(
+        line["entry"]["object"]["id"] != payload["record"]["id"] for line in lines
+    ):
+        raise Failed("trail.json holds other entries than the review says")
+    return f"it covers the {found[2]} entries of this document from {found[0]} to {found[1]}, each as it stands in trail.json"
 
 
 def _entry(folder: Path, envelope: dict[str, Any], payload: dict[str, Any]) -> str:

@@ -55,6 +55,7 @@ from tenant_app.services.search import Search
 from tenant_app.services.second_factor import SecondFactor
 from tenant_app.services.sessions import Sessions
 from tenant_app.services.signing import Signing
+from tenant_app.services.trail_review import TrailReview
 from tenant_app.services.two_person import TwoPerson
 from tenant_app.settings import Settings
 from tenant_app.storage.database import Database
@@ -88,6 +89,7 @@ class App:
     annotations: Annotations
     progress: Progress
     signing: Signing
+    trail_review: TrailReview
     alerts: Alerts
     fields: tuple[Field, ...]
     search: Search
@@ -223,6 +225,7 @@ def build(settings: Settings, ports: Ports) -> App:
         annotations=Annotations(database, columns, recorder),
         progress=progress,
         signing=Signing(parts, components),
+        trail_review=TrailReview(parts, components),
         alerts=alerts,
         fields=tuple(Field(**field.model_dump()) for field in settings.records.metadata),
         search=search,

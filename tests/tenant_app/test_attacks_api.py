@@ -24,7 +24,7 @@ from tests.tenant_app.support.site import Site
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 EACH = 25
-OPERATIONS = 30
+OPERATIONS = 36
 
 
 class Person:
@@ -100,6 +100,7 @@ FILLED = {
     "text": "Some words", "reason": "A good reason", "name": "review", "what": "SOP-12 course", "how": "Passport seen",
     "verifiedBy": "Hanna Resources", "verifiedOn": "2026-01-15", "kind": "Report", "title": "A title", "sha256": "0" * 64,
     "receiver": str(uuid.uuid4()), "meaning": "approval", "folder": "A/B",
+    "nonce": "made-up", "last": 3, "outcome": "in_order",
     "until": (datetime.now(UTC) + timedelta(days=30)).date().isoformat(),
 }  # fmt: skip
 

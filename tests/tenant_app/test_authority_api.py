@@ -1,9 +1,13 @@
 """Authority over REST and through the pages: the same services, the same refusals."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import rfc8785
 
+from tenant_app.domain.signing import opened
+from tests.tenant_app.support import people
 from tests.tenant_app.support.callers import caller, sub
 from tests.tenant_app.support.site import Browser, Site
 
@@ -140,3 +144,61 @@ async def test_a_refusal_is_told_in_the_page_and_what_was_typed_is_kept(site: Si
     answer = await max_.post(f"/admin/people/{rita.session.sub}/grants", {**data, "until": "soon"})
     assert answer.status_code == 422
     assert "YYYY-MM-DD" in answer.text
+
+
+async def test_at57_a_review_of_access_is_signed_over_rest_under_the_same_rules_as_in_the_page(site: Site, keys, audit):
+    max_, headers = await program(site, "max")
+    at = "/api/v1/access-reviews"
+
+    async def challenged() -> dict:
+        made = await max_.http.post(f"{at}/challenge", headers=headers)
+        assert made.status_code == 201, made.text
+        return made.json()
+
+    async def send(**body):
+        return await max_.http.post(at, json=body, headers=headers)
+
+    found = await challenged()
+    assert found["asked"] == {"account": True, "password": True, "code": False, "stepUp": False}
+    assert hashlib.sha256(rfc8785.dumps(found["lines"])).hexdigest() == found["sha256"]
+    assert "Omar Allrounder" in [line["name"] for line in found["lines"]]
+    given = {"sha256": found["sha256"], "outcome": "to_change", "remarks": "Omar has too much in one hand"}
+    typed = {"account": "max", "password": people.password("max")}
+    # A session alone, a wrong password, a challenge that was used, no outcome, no words, another list: none of them signs.
+    assert (await send(**given, nonce=found["nonce"])).status_code == 403
+    assert (await send(**given, nonce=found["nonce"], **typed)).status_code == 403
+    wrong = {**typed, "password": "wrong"}
+    assert (await send(**given, nonce=(await challenged())["nonce"], **wrong)).status_code == 403
+    for bad, status in (({"outcome": "perfect"}, 422), ({"remarks": ""}, 422), ({"sha256": "0" * 64}, 409)):
+        assert (await send(**{**given, **bad}, nonce=(await challenged())["nonce"], **typed)).status_code == status
+    fresh = await challenged()
+    rita = await caller(site.app, "rita")
+    until = datetime.now(UTC) + timedelta(days=30)
+    await site.app.grants.grant(await caller(site.app, "max"), rita.session.sub, "review", "Stands in for Rosa", until)
+    assert (await send(**given, nonce=fresh["nonce"], **typed)).json()["status"] == 409
+    assert (await max_.get(at)).json() == []
+    newest = await challenged()
+    assert (
+        await max_.http.post(at, json={**given, "nonce": newest["nonce"], "sha256": newest["sha256"], **typed})
+    ).status_code == 403  # no form token
+    signed = await send(**{**given, "sha256": newest["sha256"]}, nonce=newest["nonce"], **typed)
+    assert signed.status_code == 201, signed.text
+    (listed,) = (await max_.get(at)).json()
+    payload = opened(listed["envelope"], await keys.public_keys())
+    assert (listed["id"], listed["by"], listed["outcome"]) == (signed.json()["id"], "Max Manager", "to_change")
+    assert (payload["record"]["content_sha256"], payload["auth"]["components"]) == (
+        newest["sha256"],
+        ["id", "password"],
+    )
+    assert listed["lines"] == newest["lines"]
+    # The next one in the period takes the password alone, and the page shows both.
+    again = await challenged()
+    assert again["asked"]["account"] is False
+    sent = {"nonce": again["nonce"], "sha256": again["sha256"], "outcome": "in_order", "password": typed["password"]}
+    assert (await send(**sent)).status_code == 201
+    assert "Omar has too much in one hand" in (await max_.get("/admin/reviews")).text
+    await site.app.relay.deliver_all()
+    assert audit.actions().count("app:grant:review") == 2
+    assert audit.actions().count("app:signature:failure") == 7
+    alice, hers = await program(site, "alice")
+    assert (await alice.http.post(f"{at}/challenge", headers=hers)).status_code == 403

@@ -126,6 +126,21 @@ def test_axe_finds_nothing_serious_on_the_pages_of_authority_and_they_work_by_ha
     assert found == []
 
 
+def sign_trail_review(page, document, refused):
+    """Sign for a document's trail, with a wrong password first; `refused` looks at the dialog that tells it."""
+    page.goto(f"{document}/trail")
+    page.get_by_role("link", name="Sign a review").click()
+    page.get_by_label("What you found").fill("In order")
+    for password in ("wrong", people.password("rita")):
+        page.get_by_label("Your name").fill("rita")
+        page.get_by_label("Password").fill(password)
+        page.get_by_role("button", name="Sign the review").click()
+        if password == "wrong":
+            page.get_by_role("alert").wait_for()
+            refused()
+    page.wait_for_url("**/trail#reviews")
+
+
 def test_axe_finds_nothing_serious_on_any_page(address, axe, tmp_path):
     (tmp_path / "note.txt").write_text("A note.\n")
     found = []
@@ -158,6 +173,17 @@ def test_axe_finds_nothing_serious_on_any_page(address, axe, tmp_path):
             sign_in(page, "alice")
             for path in paths:
                 check(page, path)
+        rita = new_page(browser, address)
+        sign_in(rita, "rita")
+        sign_trail_review(rita, document, lambda: examine(rita, "a trail review that was refused"))
+        for dark, phone in ((False, False), (True, True)):
+            page = new_page(browser, address, dark=dark, phone=phone)
+            sign_in(page, "rita")
+            for path in (f"{document}/trail", f"{document}/versions/1/trail-review"):
+                check(page, path)
+                assert not page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+                name = f"33-{path.rsplit('/', 1)[-1]}{'-dark-phone' if phone else ''}.png"
+                page.screenshot(path=shots() / name, full_page=True)
         manager = new_page(browser, address)
         sign_in(manager, "max")
         for path in ("/", "/admin", document):

@@ -10,10 +10,11 @@ from uuid import UUID
 
 from tenant_app.domain.access import Right
 from tenant_app.domain.audit import stamp
+from tenant_app.domain.trail_review import MEANING
 from tenant_app.errors import Conflict, NotFound
 
-# A revocation voids one's own signature: nobody does that for somebody else.
-NEVER_DELEGATED = frozenset({"revocation"})
+# A revocation voids one's own signature, and a trail review says what one has seen: nobody does that for somebody else.
+NEVER_DELEGATED = frozenset({"revocation", MEANING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

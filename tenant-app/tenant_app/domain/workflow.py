@@ -14,6 +14,7 @@ from typing import Any
 
 from tenant_app.domain.access import Right
 from tenant_app.domain.documents import State
+from tenant_app.domain.trail_review import MEANING as TRAIL_REVIEW
 from tenant_app.errors import Conflict, Forbidden, InvalidInput, NotFound
 
 
@@ -147,9 +148,17 @@ NEEDS: MappingProxyType[str, Need] = MappingProxyType(
         "trail_opened": _unless(
             "Open the version's audit trail first: it is part of what you decide on.", lambda facts: facts.trail_opened
         ),
+        # Asked for by none of our own arrows: a tenant whose approvers sign for the trail puts it into its file.
+        "trail_reviewed": _unless(
+            "Sign your review of this version's audit trail first.",
+            lambda facts: facts.actor in facts.signers(TRAIL_REVIEW),
+        ),
         "has_signed": _unless(
             "You have no signature on this version to revoke.",
-            lambda facts: any(each.sub == facts.actor and not each.revoked for each in facts.signatures),
+            lambda facts: any(
+                each.sub == facts.actor and not each.revoked and each.meaning != TRAIL_REVIEW
+                for each in facts.signatures
+            ),
         ),
     }
 )

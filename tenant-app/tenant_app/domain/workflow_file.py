@@ -12,6 +12,7 @@ from typing import Any
 
 from tenant_app.domain.access import Right
 from tenant_app.domain.documents import State
+from tenant_app.domain.trail_review import MEANING as TRAIL_REVIEW
 from tenant_app.domain.workflow import NEEDS, Definition, load
 
 MEANINGS = frozenset(load().statements)
@@ -89,9 +90,11 @@ def definition_of(raw: bytes | None, statements: Mapping[str, str], *, where: st
     if problems:
         raise ValueError(f"{where}: " + "; ".join(problems))
     found = load(raw)
-    if unused := sorted(set(statements) - set(found.statements)):
+    # No arrow has this meaning, so that a file written before it was there needs none.
+    ours = {TRAIL_REVIEW: load().statements[TRAIL_REVIEW]}
+    if unused := sorted(set(statements) - set(found.statements) - set(ours)):
         raise ValueError(f"{where}: signing.meanings: the workflow does not use {', '.join(unused)}")
-    return replace(found, statements=MappingProxyType({**found.statements, **statements}))
+    return replace(found, statements=MappingProxyType({**ours, **found.statements, **statements}))
 
 
 def _problems(raw: bytes) -> list[str]:

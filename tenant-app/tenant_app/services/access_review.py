@@ -17,7 +17,7 @@ from tenant_app.domain.documents import checked_text
 from tenant_app.domain.identity import Person
 from tenant_app.domain.ids import new_token, token_hash, uuid7
 from tenant_app.domain.sealing import context
-from tenant_app.domain.signing import CHALLENGE_LIFE, GENESIS, canonical, digest, envelope, opened, pae
+from tenant_app.domain.signing import CHALLENGE_LIFE, GENESIS, canonical, digest, opened
 from tenant_app.errors import Conflict, IntegrityViolation, InvalidInput, SigningRefused
 from tenant_app.services.alerts import Alerts
 from tenant_app.services.authority import Authority
@@ -26,7 +26,7 @@ from tenant_app.services.components import Asked, Components, Typed
 from tenant_app.services.parts import Parts
 from tenant_app.services.people import Known, People, of_directory
 from tenant_app.services.sessions import Client
-from tenant_app.services.signing_record import signer_of
+from tenant_app.services.signing_record import sealed_by_tenant, signer_of
 from tenant_app.storage import authority, delegations, reviews, workflow
 from tenant_app.storage.database import Conn, Row
 
@@ -216,10 +216,7 @@ class AccessReview:
                     "prev_sig": last["digest"] if last else GENESIS,
                     "system": parts.system,
                 }
-                raw = canonical(payload)
-                seal = await parts.keys.sign(pae(raw))
-                sealed = envelope(raw, key=seal.key, key_version=seal.key_version, signature=seal.signature)
-                await parts.keyring.public_keys(at_least=seal.key_version)
+                sealed = await sealed_by_tenant(parts, payload)
                 await reviews.insert(conn, self._row(id_, caller, payload, sealed, listing, now))
                 await parts.recorder.with_change(
                     conn, self._entry(caller, id_, outcome, remarks, listing, sealed, auth)

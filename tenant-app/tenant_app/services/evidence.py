@@ -17,6 +17,7 @@ from tenant_app.domain.access import Right
 from tenant_app.domain.actions import Action
 from tenant_app.domain.documents import Document, Version
 from tenant_app.domain.signing import digest
+from tenant_app.domain.trail_review import canonical
 from tenant_app.errors import AuditAway, NotFound
 from tenant_app.services.caller import Caller
 from tenant_app.services.document_entries import read_entry
@@ -25,6 +26,7 @@ from tenant_app.services.printing import Printing
 from tenant_app.services.progress import Signature
 from tenant_app.services.recorder import Recorded
 from tenant_app.services.renditions import History
+from tenant_app.services.trail_review import covered_by
 
 _SIGNED = frozenset({Action.SIGNED.value, Action.SIGNATURE_REVOKED.value})
 _ENTRY_README = """What this proves
@@ -43,6 +45,7 @@ _SIGNATURE_README = """One electronic signature, and everything that it rests on
   signature.dsse.json   the sealed record (DSSE, Ed25519)      payload.json    what was sealed (RFC 8785 JSON)
   statement.txt         the statement that was signed          content/        the signed bytes
   signing-key-v*.pem    the tenant's public signing keys       before/         the signatures before it on this document
+  trail.json            where the signature is of a trail review: the entries that it covers (RFC 8785 JSON)
   check.py              checks all of that: python check.py    (needs Python and the package cryptography)
 
 Compare the public keys with ones that you have from elsewhere: the pack proves that their holder sealed this record.
@@ -142,6 +145,9 @@ def _signature_zip(pack: _Pack, keys: dict[int, bytes], verifier: bytes) -> byte
         "check.py": files("tenant_app").joinpath("evidence_check.py").read_bytes(),
     }
     members |= {f"signing-key-v{version}.pem": public_pem(raw) for version, raw in keys.items()}
+    if "trail_review" in signature.payload:
+        lines = [entry.as_line() for entry in reversed(pack.history.entries)]
+        members["trail.json"] = canonical(covered_by(signature.payload, lines))
     earlier = pack.history.signatures[: pack.history.signatures.index(signature)]
     members |= {f"before/{place:04d}.json": _json(each.envelope) for place, each in enumerate(earlier)}
     readme = _SIGNATURE_README

@@ -10,6 +10,7 @@ from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import Change, Entry, ObjectRef, Reason
 from tenant_app.domain.documents import Metadata, checked_reason
 from tenant_app.domain.folders import checked_folder, lies_in, moved
+from tenant_app.domain.trail_review import MEANING as TRAIL_REVIEW
 from tenant_app.errors import Conflict, InvalidInput
 from tenant_app.services.caller import Caller
 from tenant_app.services.columns import Columns
@@ -53,7 +54,8 @@ class Filing:
             )
             if not changes:
                 raise Conflict("Nothing is different from what is stored.")
-            if any(each["version"] == row["version"] for each in await workflow.signatures(conn, document)):
+            signed = [each for each in await workflow.signatures(conn, document) if each["meaning"] != TRAIL_REVIEW]
+            if any(each["version"] == row["version"] for each in signed):
                 raise Conflict(
                     "The newest version is signed, and its signatures name this description. Add a new version first."
                 )

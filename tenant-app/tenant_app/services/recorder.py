@@ -22,6 +22,10 @@ class Recorded:
     link: outbox.Link
     body: dict[str, Any]
 
+    def as_line(self) -> dict[str, Any]:
+        """Return the entry with its place in the chain, as copies show it and reviews of the trail cover it."""
+        return {"seq": self.link.seq, "chainHash": bytes(self.link.hash).hex(), "entry": self.body}
+
 
 class Recorder:
     """The trail's one pen. `wake` tells the relay that something waits."""

@@ -51,13 +51,7 @@ def trail_json(history: History) -> dict[str, Any]:
         },
         "exportedAt": datetime.now(UTC).isoformat(timespec="seconds"),
         "entries": [
-            {
-                "seq": entry.link.seq,
-                "chainHash": bytes(entry.link.hash).hex(),
-                "logIndex": entry.link.log_index,
-                "leafHash": entry.link.leaf_hash,
-                "entry": entry.body,
-            }
+            {**entry.as_line(), "logIndex": entry.link.log_index, "leafHash": entry.link.leaf_hash}
             for entry in reversed(history.entries)
         ],
         "signatures": [

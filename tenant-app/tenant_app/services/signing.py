@@ -15,14 +15,14 @@ from tenant_app.domain.documents import State, Version, checked_text
 from tenant_app.domain.identity import Person
 from tenant_app.domain.ids import new_token, token_hash
 from tenant_app.domain.sealing import context
-from tenant_app.domain.signing import CHALLENGE_LIFE, canonical, envelope, pae
+from tenant_app.domain.signing import CHALLENGE_LIFE
 from tenant_app.domain.workflow import Facts, Transition, decide
 from tenant_app.errors import AppError, Conflict, Forbidden, InvalidInput, SigningRefused
 from tenant_app.services.caller import Caller
 from tenant_app.services.components import Asked, Components, Typed
 from tenant_app.services.parts import Parts
 from tenant_app.services.sessions import Client
-from tenant_app.services.signing_record import Step, moved_entry, payload_of, row_of, signed_entry
+from tenant_app.services.signing_record import Step, moved_entry, payload_of, row_of, sealed_by_tenant, signed_entry
 from tenant_app.storage import records, workflow
 from tenant_app.storage.database import Conn, Row
 
@@ -154,11 +154,7 @@ class Signing:
                 transition=transition, before=facts.state, after=target, reason=reason, auth=auth, acting=acting
             )
             payload = await payload_of(conn, parts, caller, row, step)
-            raw = canonical(payload)
-            seal = await parts.keys.sign(pae(raw))
-            sealed = envelope(raw, key=seal.key, key_version=seal.key_version, signature=seal.signature)
-            # A key version that came with a rotation since we last looked has to be known before anybody verifies.
-            await parts.keyring.public_keys(at_least=seal.key_version)
+            sealed = await sealed_by_tenant(parts, payload)
             await workflow.keep_signature(conn, await row_of(conn, parts, caller, payload, sealed))
             entries = [signed_entry(caller, payload, sealed), *await self._move(conn, caller, row, step)]
             entries.extend([await self._assign(conn, caller, request, person) for person in chosen])

@@ -11,7 +11,8 @@ from tenant_app.domain.audit import Change, Entry, ObjectRef, Reason
 from tenant_app.domain.delegation import Acting
 from tenant_app.domain.documents import State
 from tenant_app.domain.ids import uuid7
-from tenant_app.domain.signing import GENESIS, canonical, digest
+from tenant_app.domain.signing import GENESIS, canonical, digest, envelope, pae
+from tenant_app.domain.trail_review import MEANING as TRAIL_REVIEW
 from tenant_app.domain.workflow import Transition
 from tenant_app.errors import NotFound
 from tenant_app.services.caller import Caller
@@ -32,39 +33,59 @@ class Step:
     acting: Acting | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a signature says, apart from any step: its meaning, why, how the person was proven, on whose behalf."""
+
+    meaning: str
+    reason: str
+    auth: dict[str, Any]
+    acting: Acting | None = None
+
+
 async def payload_of(conn: Conn, parts: Parts, caller: Caller, row: Row, step: Step) -> dict[str, Any]:
-    """Return what is signed. Everything that the signature must not be moved away from is in it (11.70)."""
-    definition = parts.progress.definition
-    statement = definition.statements[step.transition.meaning]
+    """Return what is signed at a step. Everything that the signature must not be moved away from is in it (11.70)."""
+    said = Said(meaning=step.transition.meaning, reason=step.reason, auth=step.auth, acting=step.acting)
+    return await said_payload(conn, parts, caller, row, said) | {
+        "workflow": _workflow(parts, step.transition.name, step.before, step.after)
+    }
+
+
+async def said_payload(conn: Conn, parts: Parts, caller: Caller, row: Row, said: Said) -> dict[str, Any]:
+    """Return what is signed when something is said of a version that moves it nowhere: its state stays as it is."""
+    statement = parts.progress.definition.statements[said.meaning]
     before = await workflow.signatures(conn, row["document"])
-    now = datetime.now(UTC)
+    now, state = datetime.now(UTC), State(row["state"])
     return {
         "v": 1,
         "sig_id": str(uuid7()),
         "tenant": parts.tenant,
         "record": await _record(conn, parts, row),
         "signer": await signer_of(conn, parts, caller),
-        "on_behalf_of": step.acting.as_json() if step.acting else None,
+        "on_behalf_of": said.acting.as_json() if said.acting else None,
         "meaning": {
-            "code": step.transition.meaning,
+            "code": said.meaning,
             "statement": statement,
             "lang": "en",
             "statement_sha256": _sha256(statement),
         },
-        "decision": "reject" if step.transition.meaning in {"rejection", "withdrawal", "revocation"} else "accept",
-        "reason": step.reason,
+        "decision": "reject" if said.meaning in {"rejection", "withdrawal", "revocation"} else "accept",
+        "reason": said.reason,
         "time": {"utc": now.strftime("%Y-%m-%dT%H:%M:%SZ"), "tz": "UTC", "source": "server"},
-        "auth": step.auth,
-        "workflow": {
-            "definition": definition.version,
-            "def_sha256": definition.digest,
-            "step": step.transition.name,
-            "state_from": step.before.value,
-            "state_to": step.after.value,
-        },
+        "auth": said.auth,
+        "workflow": _workflow(parts, None, state, state),
         "prev_sig": before[-1]["digest"] if before else GENESIS,
         "system": parts.system,
     }
+
+
+async def sealed_by_tenant(parts: Parts, payload: dict[str, Any]) -> dict[str, Any]:
+    """Return the payload's envelope, sealed with the tenant's signing key. Raises VaultAway, VaultRefused."""
+    raw = canonical(payload)
+    seal = await parts.keys.sign(pae(raw))
+    # A key version that came with a rotation since we last looked has to be known before anybody verifies.
+    await parts.keyring.public_keys(at_least=seal.key_version)
+    return envelope(raw, key=seal.key, key_version=seal.key_version, signature=seal.signature)
 
 
 async def row_of(
@@ -77,7 +98,8 @@ async def row_of(
         mine = [
             each["id"]
             for each in await workflow.signatures(conn, UUID(record["id"]))
-            if each["sub"] == caller.session.sub and each["version"] == record["version"]
+            if (each["sub"], each["version"]) == (caller.session.sub, record["version"])
+            and each["meaning"] != TRAIL_REVIEW
         ]
         revokes = mine[-1] if mine else None
     return {
@@ -103,6 +125,8 @@ def signed_entry(caller: Caller, payload: dict[str, Any], sealed: dict[str, Any]
     revocation = payload["meaning"]["code"] == "revocation"
     found = payload["on_behalf_of"]
     behalf = (Change(path="/onBehalfOf", new=found["printed_name"]),) if found else ()
+    trail = payload.get("trail_review")
+    covers = (Change(path="/covers", new=f"#{trail['first']} to #{trail['last']}"),) if trail else ()
     return Entry(
         action=Action.SIGNATURE_REVOKED if revocation else Action.SIGNED,
         actor=caller.actor,
@@ -114,6 +138,7 @@ def signed_entry(caller: Caller, payload: dict[str, Any], sealed: dict[str, Any]
             Change(path="/components", new=", ".join(auth["components"])),
             Change(path="/signature", new=digest(sealed)),
             *behalf,
+            *covers,
         ),
         reason=Reason(code="signing", text=payload["reason"]),
         request=caller.request,
@@ -164,6 +189,17 @@ async def signer_of(conn: Conn, parts: Parts, caller: Caller) -> dict[str, Any]:
         "roles": sorted(caller.session.roles),
         "enrolment": ready.enrolment,
         "policy_sha256": ready.policy_sha256,
+    }
+
+
+def _workflow(parts: Parts, step: str | None, before: State, after: State) -> dict[str, Any]:
+    definition = parts.progress.definition
+    return {
+        "definition": definition.version,
+        "def_sha256": definition.digest,
+        "step": step,
+        "state_from": before.value,
+        "state_to": after.value,
     }
 
 

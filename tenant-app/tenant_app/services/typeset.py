@@ -80,12 +80,22 @@ class Typesetter:
             self.line(f"Meaning: {meaning['code']}{revoked}, version {each.version}"),
             self.line(f"“{meaning['statement']}”"),
             *([self.line(f"Reason: {payload['reason']}")] if payload["reason"] else []),
+            *self._covers(payload.get("trail_review")),
             self.fine(f"Components: {', '.join(payload['auth']['components'])} · signature {payload['sig_id']}"),
             self.fine(f"Content SHA-256 {payload['record']['content_sha256']}"),
         ]
         table = Table([[lines]], colWidths=["100%"])
         table.setStyle(TableStyle([("BOX", (0, 0), (-1, -1), 0.6, _GREEN), ("PADDING", (0, 0), (-1, -1), 6)]))
         return [table, Spacer(0, 3 * mm)]
+
+    def _covers(self, trail: dict[str, Any] | None) -> list[Flowable]:
+        if trail is None:
+            return []
+        words = f"Reviewed: {trail['entries']} entries, #{trail['first']} to #{trail['last']}"
+        return [
+            self.line(words),
+            self.fine(f"Trail SHA-256 {trail['sha256']} · chain at the last entry {trail['hash']}"),
+        ]
 
     def entry(self, entry: Recorded) -> list[Flowable]:
         """Return an entry; a value that was another before is marked, so that a change is seen in print (AT-54)."""

@@ -34,6 +34,7 @@ from tenant_app.web.api_parts import (
     version_out,
 )
 from tenant_app.web.api_records import add_records
+from tenant_app.web.api_signing import add_signing
 from tenant_app.web.guard import Access
 from tenant_app.web.problems import on_app_error, on_http_error
 
@@ -69,6 +70,7 @@ def create_api(app: App) -> FastAPI:
     _add_documents(api, app)
     add_records(api, app)
     add_authority(api, app)
+    add_signing(api, app)
     return api
 
 

@@ -209,7 +209,7 @@ def _add_acts(api: FastAPI, app: App) -> None:
 
     @api.get("/access-review", openapi_extra=wants)
     async def review(caller: Administrator) -> dict[str, Any]:
-        """Tell who has which right through what, and the digest that a review signs. Signing is done in the page."""
+        """Tell who has which right through what, and the digest that a review signs."""
         listing = await app.access_review.listing(caller)
         return {"sha256": listing.sha256, "lines": listing.as_json()}
 

@@ -31,6 +31,7 @@ from tenant_app.web import (
     pages_oidc,
     pages_people,
     pages_session,
+    pages_trail,
     pages_workflow,
 )
 from tenant_app.web.api import create_api
@@ -49,6 +50,7 @@ PAGES = [
     *pages_workflow.PAGES,
     *pages_documents.PAGES,
     *pages_copies.PAGES,
+    *pages_trail.PAGES,
     *pages_filing.PAGES,
     *pages_admin.PAGES,
     *pages_people.PAGES,

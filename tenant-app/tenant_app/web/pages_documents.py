@@ -121,7 +121,8 @@ async def trail_page(visit: Visit) -> Response:
     """Show everything that happened to a document, old and new side by side."""
     document = document_id(visit)
     entries = await visit.app.documents.trail(visit.caller, document)
-    found, _ = await visit.app.documents.open(visit.caller, document)
+    reviews = await visit.app.trail_review.of(visit.caller, document, entries)
+    found, versions = await visit.app.documents.open(visit.caller, document)
     asked = trail_filter.read(visit.request.query_params)
     fitting = [entry for entry in entries if asked.fits(entry)]
     return render(
@@ -135,6 +136,8 @@ async def trail_page(visit: Visit) -> Response:
         people=sorted({entry.body["actor"]["name"] for entry in entries}, key=str.casefold),
         actions=sorted({entry.link.action for entry in entries}),
         crumbs=crumbs(found.folder),
+        reviews=reviews,
+        wrote=visit.caller.session.sub in {version.author for version in versions},
     )
 
 

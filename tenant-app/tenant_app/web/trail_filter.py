@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 
+from tenant_app.domain.trail_review import READS
 from tenant_app.services.recorder import Recorded
 
-_READS = frozenset(
-    {"app:document:read", "app:document:export", "app:document:print", "app:document:list", "app:trail:view"}
-)
 _MOST = 200
 
 
@@ -31,7 +29,7 @@ class TrailFilter:
 
     def fits(self, entry: Recorded) -> bool:
         """Say whether an entry is to be shown."""
-        read, at = entry.link.action in _READS, entry.link.at
+        read, at = entry.link.action in READS, entry.link.at
         return (
             (self.show == "" or read == (self.show == "reads"))
             and (not self.who or entry.body["actor"]["name"] == self.who)

@@ -82,6 +82,7 @@ PATH_WORDS = MappingProxyType(
         "/resolved": "Settled",
         "/step": "Step",
         "/meaning": "Meaning",
+        "/covers": "Covers",
         "/secondFactor": "Second factor",
         "/recoveryCodes": "Recovery codes left",
         "/components": "Components used",
@@ -170,6 +171,7 @@ PART_WORDS = MappingProxyType(
         "rendition": "as a signed copy",
         "evidence": "the evidence of a signature",
         "proof": "the proof of an entry",
+        "reviews": "the reviews of its trail",
     }
 )
 
@@ -182,6 +184,7 @@ MEANING_WORDS = MappingProxyType(
         "rejection": "Rejection",
         "withdrawal": "Withdrawal",
         "revocation": "Revocation",
+        "trail-review": "Trail review",
     }
 )
 
