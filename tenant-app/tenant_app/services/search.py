@@ -47,12 +47,13 @@ class Index:
     def __init__(self) -> None:
         self._postings: defaultdict[str, set[int]] = defaultdict(set)
         self._sorted: list[str] = []
+        self._fresh: list[str] = []
 
     def add(self, number: int, text: str) -> None:
         """Add a document's words; adding the same again changes nothing."""
         for word in words_of(text):
             if word not in self._postings:
-                self._sorted = []
+                self._fresh.append(word)
             self._postings[word].add(number)
 
     def forget(self, numbers: set[int]) -> None:
@@ -73,8 +74,11 @@ class Index:
         return nlargest(limit, found)
 
     def _matching(self, prefix: str) -> list[set[int]]:
-        if not self._sorted:
-            self._sorted = sorted(self._postings)
+        if self._fresh:
+            # Every new document brings a new number: two sorted runs are merged, where all the words would be sorted anew.
+            self._sorted += sorted(self._fresh)
+            self._sorted.sort()
+            self._fresh = []
         start = bisect_left(self._sorted, prefix)
         words = takewhile(lambda word: word.startswith(prefix), islice(self._sorted, start, None))
         return [self._postings[word] for word in words]
