@@ -73,7 +73,7 @@ traceability: init ## Generate docs/traceability.md, with the results of the las
 
 campaign: init ## What takes an hour and belongs into the night: 200 crashes of the audit service and of the app, every bit of a bundle
 	@CLOISTER_AUDIT_CRASHES=200 $(BIN)/pytest -m audit_campaign tests/audit_service tests/audit_contract
-	@CLOISTER_APP_KILLS=200 $(BIN)/pytest tests/tenant_app/test_crash.py
+	@CLOISTER_APP_KILLS=200 $(BIN)/pytest tests/tenant_app/test_crash.py -q
 
 bench: init ## Benchmarks, each written into bench/RESULTS.md (ten minutes or more; on a machine with nothing else to do)
 	@$(BIN)/python -m bench.audit --write

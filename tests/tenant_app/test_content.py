@@ -72,7 +72,7 @@ async def test_an_index_made_anew_finds_contents_without_vault_and_nothing_of_th
     await alice.uploaded(sample_pdf("Report", ["Xylophagous beetles 4715"]), "r.pdf", "First")
     keys.away = True
     search = site.app.search
-    search._index, search._seen, search._changed = Index(), search._seen.replace(year=1971), {}
+    search._index, search._seen, search._changed = Index(), None, {}
     assert (await alice.get("/documents", params={"q": "xylophagous"})).text.count(HITS) == 1
     with server.admin() as conn:
         conn.execute("CHECKPOINT")

@@ -120,7 +120,7 @@ async def test_at10_locked_by_the_directorys_password_policy_ends_every_live_ses
 
 
 def test_at10_the_directory_is_asked_often_enough_for_a_minute():
-    from tenant_app.adapters.directory import TIMEOUT
+    from tenant_app.adapters.directory_entries import TIMEOUT
     from tenant_app.services.directory_watch import EVERY_SECONDS
 
     assert EVERY_SECONDS + 2 * TIMEOUT < 60

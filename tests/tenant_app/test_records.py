@@ -164,11 +164,11 @@ def test_no_file_name_leaves_its_folder_or_its_header(given_name):
 @given(st.binary(max_size=200), st.integers(min_value=0))
 def test_any_single_altered_bit_of_a_sealed_value_is_found(plain, where):
     key, bound = sealing.new_key(), sealing.context("tenant", "x")
-    sealed = bytearray(sealing.seal(key, plain, bound))
-    assert sealing.unseal(key, bytes(sealed), bound) == plain
+    sealed = bytearray(sealing.Sealer(key).seal(plain, bound))
+    assert sealing.Sealer(key).unseal(bytes(sealed), bound) == plain
     sealed[(where // 8) % len(sealed)] ^= 1 << (where % 8)
     with pytest.raises(IntegrityViolation):
-        sealing.unseal(key, bytes(sealed), bound)
+        sealing.Sealer(key).unseal(bytes(sealed), bound)
 
 
 async def test_a_title_with_markup_is_shown_as_text(site: Site):

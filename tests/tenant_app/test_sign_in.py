@@ -10,10 +10,13 @@ import pytest
 from psycopg import sql
 
 from tenant_app import factory
+from tenant_app.adapters import directory_entries
 from tenant_app.adapters.directory import LdapDirectory
+from tenant_app.domain.access import Role
 from tenant_app.errors import DirectoryAway, NotSignedIn, SigningRefused, SignInRefused
 from tenant_app.services.components import Typed
 from tenant_app.services.sessions import Client
+from tenant_app.settings import GroupRole
 from tests.tenant_app.support import people
 from tests.tenant_app.support.callers import CLIENT, caller, with_settings
 from tests.tenant_app.support.site import Site
@@ -29,6 +32,23 @@ async def test_identity_is_the_entry_uuid_and_roles_come_from_groups(real):
     assert re.fullmatch(r"[0-9a-f-]{36}", person.sub)
     assert {role.value for role in person.roles} == {"author", "reviewer", "approver", "publisher"}
     assert (await real.look_up(person.sub)) == person
+
+
+@pytest.mark.parametrize("together", [1, 5, 100])
+async def test_members_of_a_role_are_found_however_many_are_asked_for_at_once(real, monkeypatch, together):
+    monkeypatch.setattr(directory_entries, "_TOGETHER", together)
+    assert [person.account for person in await real.members(Role.REVIEWER)] == ["omar", "ravi", "rosa"]
+    assert [person.account for person in await real.members(Role.READER)] == ["rita", "twin"]
+    assert {role.value for role in (await real.find("omar")).roles} == {"author", "reviewer", "approver", "publisher"}
+
+
+async def test_a_group_that_is_not_there_or_has_no_name_gives_nobody_its_role(fresh):
+    nowhere = GroupRole(group="cn=nowhere,ou=groups,dc=cloister,dc=local", role="approver")
+    broken = GroupRole(group="no distinguished name", role="publisher")
+    groups = [*(group for group in fresh.ldap.groups if group.role == "reviewer"), nowhere, broken]
+    few = LdapDirectory(fresh.ldap.model_copy(update={"groups": groups}))
+    assert {role.value for role in (await few.authenticate("omar", people.password("omar"))).roles} == {"reviewer"}
+    assert await few.members(Role.APPROVER) == await few.members(Role.PUBLISHER) == []
 
 
 @pytest.mark.parametrize("password", ["", "wrong"])

@@ -8,16 +8,28 @@ access.
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
 import ldap
-from ldap.dn import str2dn
 from ldap.filter import escape_filter_chars
 
+from tenant_app.adapters.directory_entries import (
+    ANY,
+    ATTRIBUTES,
+    TIMEOUT,
+    Attributes,
+    Entry,
+    described,
+    first,
+    member_dns,
+    member_filter,
+    read,
+    same_dn,
+    sub_filter,
+)
 from tenant_app.adapters.password_age import PASSWORD_ATTRIBUTES, changed_at
 from tenant_app.domain.access import Role
 from tenant_app.domain.identity import Person
@@ -25,21 +37,7 @@ from tenant_app.errors import AccountAmbiguous, DirectoryAway, SignInRefused
 from tenant_app.settings import LdapSection, read_secret
 
 log = logging.getLogger(__name__)
-TIMEOUT = 5
 _REFUSED = "The name or the password is not right, or the account may not use this system."
-_ATTRIBUTES = [
-    "entryUUID",
-    "objectGUID",
-    "displayName",
-    "cn",
-    "mail",
-    "title",
-    "pwdAccountLockedTime",
-    "userAccountControl",
-    "nsAccountLock",
-]
-_AD_DISABLED = 0x2
-Entry = tuple[str, dict[str, list[bytes]]]
 
 
 class LdapDirectory:
@@ -95,16 +93,16 @@ class LdapDirectory:
             except (ldap.INVALID_CREDENTIALS, ldap.UNWILLING_TO_PERFORM, ldap.CONSTRAINT_VIOLATION) as error:
                 raise SignInRefused(_REFUSED) from error
             # A server may answer success to a bind that it treated as anonymous; who it thinks we are settles it.
-            if not _same_dn(own.whoami_s(), dn):
+            if not same_dn(own.whoami_s(), dn):
                 raise SignInRefused(_REFUSED)
 
     def _look_up(self, sub: str) -> Person | None:
         with self._service() as service:
-            found = self._search(service, _sub_filter(sub))
+            found = self._search(service, sub_filter(sub))
             if len(found) != 1:
                 return None
             dn, attributes = found[0]
-            account = _first(attributes, self._section.user_attribute).casefold()
+            account = first(attributes, self._section.user_attribute).casefold()
             return self._person(service, dn, attributes, account)
 
     def _find(self, account: str) -> Person | None:
@@ -114,60 +112,43 @@ class LdapDirectory:
 
     def _password_changed_at(self, sub: str) -> datetime | None:
         with self._service() as service:
-            found = self._search(service, _sub_filter(sub), PASSWORD_ATTRIBUTES)
+            found = self._search(service, sub_filter(sub), PASSWORD_ATTRIBUTES)
         return changed_at(found[0][1]) if len(found) == 1 else None
 
     def _members(self, role: Role) -> list[Person]:
-        found: dict[str, Person] = {}
+        wanted = [*ATTRIBUTES, self._section.user_attribute]
         with self._service() as service:
-            for mapping in self._section.groups:
-                if mapping.role == role.value:
-                    for dn in _member_dns(service, mapping.group):
-                        person = self._member(service, dn)
-                        if person is not None and role in person.roles:
-                            found[person.sub] = person
-        return sorted(found.values(), key=lambda person: person.name.casefold())
-
-    def _member(self, service: Any, dn: str) -> Person | None:
-        with suppress(ldap.NO_SUCH_OBJECT, ldap.INVALID_DN_SYNTAX):
-            wanted = [*_ATTRIBUTES, self._section.user_attribute]
-            for found, attributes in service.search_ext_s(dn, ldap.SCOPE_BASE, attrlist=wanted, timeout=TIMEOUT):
-                account = _first(attributes, self._section.user_attribute).casefold()
-                return self._person(service, found, attributes, account)
-        return None
+            dns = [
+                dn
+                for mapping in self._section.groups
+                if mapping.role == role.value
+                for dn in member_dns(service, mapping.group)
+            ]
+            entries = [each for found in read(service, [(dn, ANY, wanted) for dn in dns]) for each in found]
+            found = self._people(
+                service,
+                [(dn, its, first(its, self._section.user_attribute).casefold()) for dn, its in entries],
+            )
+        able = {person.sub: person for person in found if person is not None and role in person.roles}
+        return sorted(able.values(), key=lambda person: person.name.casefold())
 
     def _check(self) -> None:
         with self._service():
             pass
 
-    def _person(self, service: Any, dn: str, attributes: dict[str, list[bytes]], account: str) -> Person | None:
-        sub = _sub(attributes)
-        if sub is None or _disabled(attributes):
-            return None
-        roles = frozenset(self._roles(service, dn, account))
-        if not roles:
-            return None
-        name = _first(attributes, "displayName") or _first(attributes, "cn") or account
-        return Person(
-            sub=sub,
-            account=account,
-            dn=dn,
-            name=name,
-            mail=_first(attributes, "mail"),
-            title=_first(attributes, "title"),
-            roles=roles,
-        )
+    def _person(self, service: Any, dn: str, attributes: Attributes, account: str) -> Person | None:
+        return self._people(service, [(dn, attributes, account)])[0]
 
-    def _roles(self, service: Any, dn: str, account: str) -> Iterator[Role]:
-        member = (
-            f"(|(member={escape_filter_chars(dn)})(uniqueMember={escape_filter_chars(dn)})"
-            f"(memberUid={escape_filter_chars(account)}))"
-        )
-        for mapping in self._section.groups:
-            # A group that does not exist gives nobody its role.
-            with suppress(ldap.NO_SUCH_OBJECT, ldap.INVALID_DN_SYNTAX):
-                if service.search_ext_s(mapping.group, ldap.SCOPE_BASE, member, ["1.1"], timeout=TIMEOUT):
-                    yield Role(mapping.role)
+    def _people(self, service: Any, entries: list[tuple[str, Attributes, str]]) -> list[Person | None]:
+        """Return whom the entries describe; None for who is disabled, has no id, or is in none of the groups."""
+        groups = self._section.groups
+        asked = [
+            (mapping.group, member_filter(dn, account), ["1.1"]) for dn, _, account in entries for mapping in groups
+        ]
+        answers = iter(read(service, asked))
+        # A group that does not exist gives nobody its role.
+        roles = [frozenset(Role(mapping.role) for mapping in groups if next(answers)) for _ in entries]
+        return [described(*entry, its) for entry, its in zip(entries, roles, strict=True)]
 
     def _search(self, service: Any, filter_text: str, more: list[str] | None = None) -> list[Entry]:
         try:
@@ -175,7 +156,7 @@ class LdapDirectory:
                 self._section.base_dn,
                 ldap.SCOPE_SUBTREE,
                 filter_text,
-                [*_ATTRIBUTES, self._section.user_attribute, *(more or [])],
+                [*ATTRIBUTES, self._section.user_attribute, *(more or [])],
                 timeout=TIMEOUT,
                 sizelimit=2,
             )
@@ -217,52 +198,3 @@ class LdapDirectory:
         except ldap.LDAPError as error:
             log.warning("the directory failed: %s", type(error).__name__)
             raise DirectoryAway("The directory does not answer. Sign-in is not possible until it does.") from error
-
-
-def _member_dns(service: Any, group: str) -> list[str]:
-    with suppress(ldap.NO_SUCH_OBJECT, ldap.INVALID_DN_SYNTAX):
-        for _, attributes in service.search_ext_s(
-            group, ldap.SCOPE_BASE, attrlist=["member", "uniqueMember"], timeout=TIMEOUT
-        ):
-            return [dn.decode() for values in attributes.values() for dn in values]
-    return []
-
-
-def _sub(attributes: dict[str, list[bytes]]) -> str | None:
-    if text := _first(attributes, "entryUUID"):
-        return text.lower()
-    raw = attributes.get("objectGUID")
-    # Active Directory stores the first three fields of its GUID little-endian.
-    return str(uuid.UUID(bytes_le=raw[0])) if raw else None
-
-
-def _sub_filter(sub: str) -> str:
-    guid = "".join(f"\\{byte:02x}" for byte in uuid.UUID(sub).bytes_le)
-    return f"(|(entryUUID={escape_filter_chars(sub)})(objectGUID={guid}))"
-
-
-def _disabled(attributes: dict[str, list[bytes]]) -> bool:
-    control = _first(attributes, "userAccountControl")
-    return (
-        bool(attributes.get("pwdAccountLockedTime"))
-        or (control.isdigit() and bool(int(control) & _AD_DISABLED))
-        or _first(attributes, "nsAccountLock").lower() == "true"
-    )
-
-
-def _first(attributes: dict[str, list[bytes]], name: str) -> str:
-    for key, values in attributes.items():
-        if key.lower() == name.lower() and values:
-            return values[0].decode("utf-8", "replace")
-    return ""
-
-
-def _same_dn(authzid: str, dn: str) -> bool:
-    if authzid.startswith("u:"):  # Active Directory answers u:DOMAIN\user; any name but none means that the bind took.
-        return len(authzid) > len("u:")
-    told = authzid.removeprefix("dn:")
-    return bool(told) and _normal(told) == _normal(dn)
-
-
-def _normal(dn: str) -> list[list[tuple[str, str]]]:
-    return [[(kind.lower(), value.casefold()) for kind, value, _ in rdn] for rdn in str2dn(dn)]

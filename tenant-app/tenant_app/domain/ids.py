@@ -1,6 +1,7 @@
 """Identifiers: time-ordered UUIDs (RFC 9562, version 7) and unguessable tokens."""
 
 import hashlib
+import hmac
 import os
 import secrets
 import time
@@ -23,3 +24,8 @@ def new_token() -> str:
 def token_hash(token: str) -> bytes:
     """Return what the database keeps of a token, so that reading the table gives nobody a session."""
     return hashlib.sha256(token.encode()).digest()
+
+
+def same_token(given: str, expected: str) -> bool:
+    """Compare two tokens in constant time."""
+    return hmac.compare_digest(given.encode(), expected.encode())

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from tenant_app.adapters.ports import Keys
-from tenant_app.domain.sealing import context, new_key, seal, unseal
+from tenant_app.domain.sealing import Sealer, context, new_key
 from tenant_app.storage import records
 from tenant_app.storage.database import Database
 
@@ -17,25 +17,25 @@ class Columns:
         self._database = database
         self._keys = keys
         self._tenant = tenant
-        self._key: bytes | None = None
+        self._sealer: Sealer | None = None
         self._lock = asyncio.Lock()
 
     async def ready(self) -> None:
         """Make sure that the key is in memory. Raises VaultAway, VaultRefused, DependencyAway."""
-        if self._key is not None:
+        if self._sealer is not None:
             return
         async with self._lock:
-            if self._key is None:
-                self._key = await self._fetch()
+            if self._sealer is None:
+                self._sealer = Sealer(await self._fetch())
 
     def seal(self, value: Any, *place: str) -> bytes:  # any JSON value
         """Return the value sealed for its place (table, row id, …)."""
         raw = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-        return seal(self._require(), raw, context(self._tenant, *place))
+        return self._require().seal(raw, context(self._tenant, *place))
 
     def open(self, sealed: bytes, *place: str) -> Any:  # any JSON value
         """Return the value. Raises IntegrityViolation when it was altered or moved."""
-        return json.loads(unseal(self._require(), bytes(sealed), context(self._tenant, *place)))
+        return json.loads(self._require().unseal(bytes(sealed), context(self._tenant, *place)).decode())
 
     async def _fetch(self) -> bytes:
         bound = context(self._tenant, "column_key", "1")
@@ -48,7 +48,7 @@ class Columns:
                 wrapped = await records.column_key(conn)
         return await self._keys.unwrap(str(wrapped), bound)
 
-    def _require(self) -> bytes:
-        if self._key is None:
+    def _require(self) -> Sealer:
+        if self._sealer is None:
             raise RuntimeError("Columns.ready was not awaited")
-        return self._key
+        return self._sealer

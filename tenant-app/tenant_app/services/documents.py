@@ -12,7 +12,7 @@ from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import SYSTEM, Actor, Change, Entry, ObjectRef, Reason
 from tenant_app.domain.documents import Document, Metadata, Version, checked_reason
 from tenant_app.domain.ids import uuid7
-from tenant_app.domain.sealing import new_key, seal, sha256_hex, unseal
+from tenant_app.domain.sealing import Sealer, new_key, sha256_hex
 from tenant_app.errors import Conflict, IntegrityViolation, NotFound, TooLarge
 from tenant_app.services.caller import Caller
 from tenant_app.services.columns import Columns
@@ -163,7 +163,7 @@ class Documents:
             )
         )
         async with self._database.transaction() as conn:
-            return [self._rows.document(row) for row in await records.list_documents(conn, limit=PAGE, before=before)]
+            return self._rows.documents(await records.list_documents(conn, limit=PAGE, before=before))
 
     async def open(self, caller: Caller, document: UUID) -> tuple[Document, list[Version]]:
         """Return a document and its versions, newest first. Raises NotFound."""
@@ -217,7 +217,7 @@ class Documents:
             raise NotFound("There is no such version.")
         bound = self._rows.bound(document, number, row["sha256"])
         try:
-            content = unseal(await self._keys.unwrap(row["wrapped_key"], bound), sealed, bound)
+            content = Sealer(await self._keys.unwrap(row["wrapped_key"], bound)).unseal(sealed, bound)
             if sha256_hex(content) != row["sha256"]:
                 raise IntegrityViolation("The bytes do not have the hash that was recorded.")  # noqa: TRY301
         except IntegrityViolation as error:
@@ -261,7 +261,7 @@ class Documents:
         digest = sha256_hex(upload.content)
         bound, key = self._rows.bound(document, number, digest), new_key()
         wrapped = await self._keys.wrap(key, bound)
-        sealed = seal(key, upload.content, bound)
+        sealed = Sealer(key).seal(upload.content, bound)
         names = {"file_name": name, "reason": reason}
         row = {
             "document": document,

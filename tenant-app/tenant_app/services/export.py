@@ -94,7 +94,7 @@ class Export:
                 rows = await records.list_documents(conn, limit=_PAGE, before=before)
             if not rows:
                 return list(reversed(found))
-            found.extend(self._rows.document(row) for row in rows)
+            found.extend(self._rows.documents(rows))
             before = rows[-1]["number"]
 
     async def _write(self, out: Path, document: Document) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """From rows to records: opens sealed columns and puts the parts together."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -22,8 +23,16 @@ class Rows:
 
     def document(self, row: Row) -> Document:
         """Return a document from a row of `records.find_document` or `records.list_documents`."""
+        return self._document(row, {})
+
+    def documents(self, rows: Iterable[Row]) -> list[Document]:
+        """Return the documents of one query's rows. Whoever wrote many of them is opened once."""
+        names: dict[str, str] = {}
+        return [self._document(row, names) for row in rows]
+
+    def _document(self, row: Row, names: dict[str, str]) -> Document:
         words: dict[str, Any] = self._columns.open(row["sealed"], "documents", str(row["id"]))
-        latest = self.version(
+        latest = self._version(
             {
                 **row,
                 "document": row["id"],
@@ -31,7 +40,8 @@ class Rows:
                 "sealed": row["version_sealed"],
                 "created_at": row["version_at"],
                 "created_by": row["version_by"],
-            }
+            },
+            names,
         )
         return Document(
             id=row["id"],
@@ -58,8 +68,13 @@ class Rows:
 
     def version(self, row: Row) -> Version:
         """Return a version from a row of `records.find_version` or `records.list_versions`."""
+        return self._version(row, {})
+
+    def _version(self, row: Row, names: dict[str, str]) -> Version:
         words = self._columns.open(row["sealed"], "versions", str(row["document"]), str(row["number"]))
-        author = self._columns.open(row["author_sealed"], "people", row["created_by"])
+        author = row["created_by"]
+        if author not in names:
+            names[author] = self._columns.open(row["author_sealed"], "people", author)["name"]
         return Version(
             document=row["document"],
             number=row["number"],
@@ -69,8 +84,8 @@ class Rows:
             media_type=row["media_type"],
             file_name=words["file_name"],
             reason=words["reason"],
-            author=row["created_by"],
-            author_name=author["name"],
+            author=author,
+            author_name=names[author],
             created_at=row["created_at"],
             state=State(row["state"]),
         )

@@ -1,18 +1,18 @@
 """Search and folders: an index in memory, built from sealed columns, never on a disk.
 
 It covers numbers, titles, kinds, projects, references, fields, folders, file names, reasons, remarks, and the words of PDFs and
-texts. It is brought up to date from the database before each search, so that several replicas find the same.
+texts. Before each search it takes up what changed since the last one, as the trail tells it: every change has its entry there,
+whichever replica made it.
 """
 
 import asyncio
 import logging
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from heapq import nlargest
 from itertools import islice, takewhile
-from uuid import UUID
 
 from tenant_app.domain.access import Right
 from tenant_app.domain.actions import Action
@@ -25,15 +25,20 @@ from tenant_app.services.recorder import Recorder
 from tenant_app.services.rows import Rows
 from tenant_app.services.tree import Tree
 from tenant_app.services.words import words_of
-from tenant_app.storage import records
+from tenant_app.storage import outbox, records
 from tenant_app.storage.database import Database, Row
 
 log = logging.getLogger(__name__)
 LIMIT = 50
 # Up to this many words of one prefix are asked one by one.
 _FEW = 16
-# A row's time is set before its commit: a look this far back finds those that were on their way at the last look.
-OVERLAP = timedelta(seconds=30)
+# What is done with documents most and changes no word of them.
+_NO_WORDS = (
+    Action.DOCUMENT_READ, Action.DOCUMENT_PRINTED, Action.DOCUMENT_EXPORTED, Action.TRAIL_VIEWED, Action.WORKFLOW_MOVED,
+    Action.WORKFLOW_REFUSED, Action.REVIEWER_ASSIGNED, Action.SIGNED, Action.SIGNING_FAILED, Action.SIGNATURE_REVOKED,
+)  # fmt: skip
+# Documents that are read again before other requests get their turn.
+_BATCH = 200
 
 
 class Index:
@@ -42,12 +47,13 @@ class Index:
     def __init__(self) -> None:
         self._postings: defaultdict[str, set[int]] = defaultdict(set)
         self._sorted: list[str] = []
+        self._fresh: list[str] = []
 
     def add(self, number: int, text: str) -> None:
         """Add a document's words; adding the same again changes nothing."""
         for word in words_of(text):
             if word not in self._postings:
-                self._sorted = []
+                self._fresh.append(word)
             self._postings[word].add(number)
 
     def forget(self, numbers: set[int]) -> None:
@@ -68,8 +74,11 @@ class Index:
         return nlargest(limit, found)
 
     def _matching(self, prefix: str) -> list[set[int]]:
-        if not self._sorted:
-            self._sorted = sorted(self._postings)
+        if self._fresh:
+            # Every new document brings a new number: two sorted runs are merged, where all the words would be sorted anew.
+            self._sorted += sorted(self._fresh)
+            self._sorted.sort()
+            self._fresh = []
         start = bisect_left(self._sorted, prefix)
         words = takewhile(lambda word: word.startswith(prefix), islice(self._sorted, start, None))
         return [self._postings[word] for word in words]
@@ -86,7 +95,8 @@ class Search:
         self._tenant = tenant
         self._index = Index()
         self._changed: dict[int, datetime] = {}
-        self._seen = datetime(1970, 1, 1, tzinfo=UTC)
+        # How much of the trail the index knows; None before it was built.
+        self._seen: int | None = None
         self._lock = asyncio.Lock()
         self.tree = Tree()
 
@@ -112,37 +122,41 @@ class Search:
             log.info("the search index is built later: %s", error.code)
 
     async def refresh(self) -> None:
-        """Take up what was added or changed since the last look."""
+        """Take up what was added or changed since the last look; everything at the first."""
         await self._columns.ready()
-        async with self._lock:
-            since, now = self._seen - OVERLAP, datetime.now(UTC)
-            again: dict[UUID, int] = {}
-            async with self._database.transaction() as conn:
-                async for rows in records.words_since(conn, since):
-                    again |= self._take(rows)
+        async with self._lock, self._database.transaction() as conn:
+            if self._seen is None:
+                # The chain's length first: what is written while the rest is read is read again at the next look.
+                _, head, _ = await outbox.head(conn)
+                async for rows in records.all_words(conn):
+                    self._take(rows)
                     await asyncio.sleep(0)
-                if again:
-                    self._index.forget(set(again.values()))
-                    self._take(await records.words_of(conn, list(again)))
-            self._seen = now
+            else:
+                head, documents = await outbox.touched(conn, self._seen, _NO_WORDS)
+                for start in range(0, len(documents), _BATCH):
+                    self._take_again(await records.words_of(conn, documents[start : start + _BATCH]))
+                    await asyncio.sleep(0)
+            self._seen = head
 
-    def _take(self, rows: Iterable[Row]) -> dict[UUID, int]:
-        """Add rows to the index; return the documents whose description was known and is another now."""
-        again = {}
+    def _take_again(self, rows: Sequence[Row]) -> None:
+        """Take up all the words of some documents; where a description is another now, none of the old words stay."""
+        described = {row["number"]: row["changed_at"] for row in rows if row["what"] == "document"}
+        edited = {number for number, at in described.items() if self._changed.get(number, at) != at}
+        if edited:
+            self._index.forget(edited)
+        self._take(rows)
+
+    def _take(self, rows: Iterable[Row]) -> None:
         for row in rows:
             number = row["number"]
             if row["what"] == "document":
-                known = self._changed.get(number)
-                if known is not None and known != row["changed_at"]:
-                    again[row["document"]] = number
                 self._changed[number] = row["changed_at"]
                 self.tree.put(number, self._rows.folder(row))
             self._index.add(number, self._text(row))
-        return again
 
     async def _documents(self, numbers: list[int]) -> list[Document]:
         async with self._database.transaction() as conn:
-            return [self._rows.document(row) for row in await records.find_many(conn, numbers)]
+            return self._rows.documents(await records.find_many(conn, numbers))
 
     async def _record(self, caller: Caller, change: Change) -> None:
         entry = Entry(

@@ -1,7 +1,6 @@
 """Signing in, staying in, signing out (11.10(d), 11.300, AT-10, AT-47 to AT-49)."""
 
 import hashlib
-import hmac
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,8 +8,7 @@ from typing import Any
 from tenant_app.adapters.ports import Directory
 from tenant_app.domain import identity, lockout
 from tenant_app.domain.access import Role, rights_of
-from tenant_app.domain.actions import Action
-from tenant_app.domain.audit import Actor, Change, Entry, ObjectRef, Reason
+from tenant_app.domain.audit import Change, Entry
 from tenant_app.domain.identity import Person, Session, SessionEnd, SessionRules
 from tenant_app.domain.ids import new_token, token_hash
 from tenant_app.domain.lockout import LockoutRules
@@ -21,7 +19,7 @@ from tenant_app.services.columns import Columns
 from tenant_app.services.gates import Gates
 from tenant_app.services.recorder import Recorder
 from tenant_app.services.second_factor import SecondFactor
-from tenant_app.services.session_entries import actor_of, refusal, slowed
+from tenant_app.services.session_entries import ended, person_changed, refusal, signed_in, slowed, stepped_up
 from tenant_app.storage import oidc, people
 from tenant_app.storage.database import Conn, Database
 
@@ -135,13 +133,7 @@ class Sessions:
         """Note that a session's person has just typed their credentials at the provider again."""
         async with self._database.transaction() as conn:
             await oidc.note_proof(conn, session.id_hash, datetime.now(UTC))
-            entry = Entry(
-                action=Action.STEPPED_UP,
-                actor=actor_of(session),
-                object=ObjectRef(type="Session", id=session.id_hash.hex()[:16]),
-                request=request,
-            )
-            await self._recorder.with_change(conn, entry)
+            await self._recorder.with_change(conn, stepped_up(session, request))
 
     async def _open(
         self,
@@ -187,16 +179,8 @@ class Sessions:
                 },
             )
             displaced = await people.displace(conn, person.sub, self.rules.max_concurrent, now)
-            changes = (Change(path="/sessions/displaced", new=displaced),) if displaced else ()
-            entries.append(
-                Entry(
-                    action=Action.SIGN_IN,
-                    actor=actor_of(session),
-                    object=ObjectRef(type="Session", id=session.id_hash.hex()[:16]),
-                    changes=(Change(path="/address", new=client.address), *self._factor_change(session), *changes),
-                    request=client.request,
-                )
-            )
+            changes = (*self._factor_change(session), *_displaced(displaced))
+            entries.append(signed_in(session, changes, address=client.address, request=client.request))
             await self._recorder.with_change(conn, *entries)
         return token, session
 
@@ -215,32 +199,11 @@ class Sessions:
         if old == new:
             return []
         await people.keep_person(conn, person.sub, self._columns.seal(new, "people", person.sub))
-        changes = tuple(
-            Change(path=f"/{name}", old=old.get(name), new=value)
-            for name, value in new.items()
-            if old.get(name) != value
-        )
-        return [
-            Entry(
-                action=Action.PERSON_CHANGED,
-                actor=Actor(type="user", sub=person.sub, name=person.name),
-                object=ObjectRef(type="Person", id=person.sub),
-                changes=changes,
-                reason=Reason(code="directory", text="As the directory describes the person at sign-in."),
-                request=client.request,
-            )
-        ]
+        return [person_changed(person, old, new, client.request)]
 
     async def _end(self, conn: Conn, session: Session, why: SessionEnd, request: str) -> None:
         if await people.end_session(conn, session.id_hash, why, datetime.now(UTC)):
-            entry = Entry(
-                action=Action.SIGN_OUT if why is SessionEnd.SIGNED_OUT else Action.SESSION_EXPIRED,
-                actor=actor_of(session),
-                object=ObjectRef(type="Session", id=session.id_hash.hex()[:16]),
-                reason=Reason(code=why.value),
-                request=request,
-            )
-            await self._recorder.with_change(conn, entry)
+            await self._recorder.with_change(conn, ended(session, why, request))
 
     async def _count_failure(
         self, account: str, client: Client, keys: dict[lockout.Scope, bytes], *, ambiguous: bool
@@ -292,9 +255,8 @@ class Sessions:
         )
 
 
-def same_token(given: str, expected: str) -> bool:
-    """Compare two tokens in constant time."""
-    return hmac.compare_digest(given.encode(), expected.encode())
+def _displaced(count: int) -> tuple[Change, ...]:
+    return (Change(path="/sessions/displaced", new=count),) if count else ()
 
 
 def _failure_keys(account: str, client: Client) -> dict[lockout.Scope, bytes]:

@@ -14,7 +14,7 @@ from psycopg.errors import UniqueViolation
 
 from tenant_app.domain.access import Right
 from tenant_app.domain.actions import Action
-from tenant_app.domain.audit import SYSTEM, Actor, Change, Entry, ObjectRef, Reason, stamp
+from tenant_app.domain.audit import SYSTEM, Change, stamp
 from tenant_app.domain.authority import same_person
 from tenant_app.domain.documents import checked_reason
 from tenant_app.domain.ids import uuid7
@@ -24,6 +24,7 @@ from tenant_app.services.caller import Caller
 from tenant_app.services.columns import Columns
 from tenant_app.services.people import People
 from tenant_app.services.recorder import Recorder
+from tenant_app.services.two_person_entries import denied, entry_of
 from tenant_app.storage import authority, two_person
 from tenant_app.storage.database import Conn, Database, Row
 
@@ -112,7 +113,7 @@ class TwoPerson:
                     Change(path="/asked", new=kind),
                     Change(path="/notBefore", new=stamp(now + self._cool_off)),
                 )
-                entry = _entry(Action.TWO_PERSON_ASKED, caller.actor, id_, sub, changes, why, caller.request)
+                entry = entry_of(Action.TWO_PERSON_ASKED, caller.actor, id_, sub, changes, why, caller.request)
                 await self._alerts.raise_in(conn, "two_person_asked", entry)
                 await self._recorder.with_change(conn, entry)
         except UniqueViolation as error:
@@ -141,12 +142,12 @@ class TwoPerson:
             else:
                 await two_person.confirm(conn, id_, caller.session.sub, datetime.now(UTC))
                 change = (Change(path="/confirmed", new=row["kind"]),)
-                entry = _entry(Action.TWO_PERSON_CONFIRMED, caller.actor, id_, row["sub"], change, "", caller.request)
+                entry = entry_of(Action.TWO_PERSON_CONFIRMED, caller.actor, id_, row["sub"], change, "", caller.request)
                 await self._recorder.with_change(conn, entry)
         if refused:
             change = (Change(path="/confirmed", new=row["kind"]),)
-            entry = _entry(Action.TWO_PERSON_REFUSED, caller.actor, id_, row["sub"], change, refused, caller.request)
-            await self._recorder.alone(_denied(entry))
+            entry = entry_of(Action.TWO_PERSON_REFUSED, caller.actor, id_, row["sub"], change, refused, caller.request)
+            await self._recorder.alone(denied(entry))
             raise Forbidden(refused)
 
     async def refuse(self, caller: Caller, id_: UUID, reason: str) -> None:
@@ -162,7 +163,7 @@ class TwoPerson:
                 raise NotFound("There is no such open request.")
             await two_person.end(conn, id_, caller.session.sub, "objected" if owner else "refused", datetime.now(UTC))
             change = (Change(path="/asked", old=row["kind"]),)
-            entry = _entry(Action.TWO_PERSON_REFUSED, caller.actor, id_, row["sub"], change, why, caller.request)
+            entry = entry_of(Action.TWO_PERSON_REFUSED, caller.actor, id_, row["sub"], change, why, caller.request)
             if owner:
                 await self._alerts.raise_in(conn, "two_person_objected", entry)
             await self._recorder.with_change(conn, entry)
@@ -191,7 +192,7 @@ class TwoPerson:
             if not await two_person.see(conn, id_, caller.session.sub, datetime.now(UTC)):
                 raise NotFound("There is no such notice.")
             text = "The owner has read of it."
-            entry = _entry(Action.TWO_PERSON_SEEN, caller.actor, id_, caller.session.sub, (), text, caller.request)
+            entry = entry_of(Action.TWO_PERSON_SEEN, caller.actor, id_, caller.session.sub, (), text, caller.request)
             await self._recorder.with_change(conn, entry)
 
     async def do_due(self) -> int:
@@ -223,7 +224,7 @@ class TwoPerson:
                 Change(path="/confirmedBy", new=second),
             )
             text = f"Asked for by {first}, confirmed by {second}; the cool-off is over."
-            entry = _entry(Action.TWO_PERSON_DONE, SYSTEM, id_, row["sub"], (*both, *changes), text, "")
+            entry = entry_of(Action.TWO_PERSON_DONE, SYSTEM, id_, row["sub"], (*both, *changes), text, "")
             await self._alerts.raise_in(conn, "two_person_done", entry)
             await self._recorder.with_change(conn, entry)
         return 1
@@ -252,28 +253,3 @@ class TwoPerson:
             )
             for row in rows
         ]
-
-
-def _entry(
-    action: Action, actor: Actor, id_: UUID, sub: str, changes: tuple[Change, ...], why: str, request: str
-) -> Entry:
-    return Entry(
-        action=action,
-        actor=actor,
-        object=ObjectRef(type="Person", id=sub),
-        changes=(Change(path="/request", new=str(id_)), *changes),
-        reason=Reason(code="two_person", text=why),
-        request=request,
-    )
-
-
-def _denied(entry: Entry) -> Entry:
-    return Entry(
-        action=entry.action,
-        actor=entry.actor,
-        object=entry.object,
-        changes=entry.changes,
-        reason=entry.reason,
-        result="denied",
-        request=entry.request,
-    )

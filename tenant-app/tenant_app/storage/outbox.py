@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from tenant_app.domain.actions import Action
 from tenant_app.domain.audit import Entry, stamp
 from tenant_app.storage.database import Conn, Row
 
@@ -86,13 +87,29 @@ async def undelivered(conn: Conn, *, limit: int) -> list[Link]:
 
 
 async def oldest_undelivered(conn: Conn) -> tuple[datetime | None, int]:
-    """Return when the oldest waiting entry was made and how many wait."""
+    """Return when the first entry that waits was made and how many wait: in no time, however many there are."""
+    # Every change asks this. Delivery is in order and the chain has no gaps, so both follow from the last receipt.
     cursor = await conn.execute(
-        "SELECT min(at) AS at, count(*) AS waiting FROM audit_outbox"
-        " WHERE seq > (SELECT coalesce(max(seq), -1) FROM audit_receipts)"
+        "SELECT o.at, h.seq - r.next AS waiting FROM chain_head h"
+        " CROSS JOIN (SELECT coalesce(max(seq), -1) + 1 AS next FROM audit_receipts) r"
+        " LEFT JOIN audit_outbox o ON o.seq = r.next"
     )
     row: Row = await cursor.fetchone() or {}
     return row.get("at"), int(row.get("waiting") or 0)
+
+
+async def touched(conn: Conn, since: int, leaving_out: Sequence[Action]) -> tuple[int, list[UUID]]:
+    """Return how long the chain is and which documents have entries from `since` on, but for those of the given actions.
+
+    The chain's head is locked until a change commits, so that its order is that of commits: what is not seen yet comes later.
+    """
+    cursor = await conn.execute(
+        "SELECT h.seq, ARRAY(SELECT DISTINCT object_id FROM audit_outbox WHERE seq >= %s AND object_type = 'Document'"
+        " AND action <> ALL(%s)) AS documents FROM chain_head h",
+        (since, [action.value for action in leaving_out]),
+    )
+    row: Row = await cursor.fetchone() or {"seq": 0, "documents": []}
+    return int(row["seq"]), [UUID(document) for document in row["documents"]]
 
 
 async def chain_id(conn: Conn) -> UUID:

@@ -21,13 +21,13 @@ _VERSION = "SELECT v.*, p.sealed AS author_sealed FROM versions v JOIN people p 
 
 _WORDS = (
     "SELECT 'document' AS what, d.id AS document, d.number, '' AS key, d.sealed, d.folder_sealed, d.changed_at"
-    " FROM documents d WHERE {documents}"
+    " FROM documents d {documents}"
     " UNION ALL SELECT 'version', v.document, d.number, v.number::text, v.sealed, NULL, NULL FROM versions v"
-    " JOIN documents d ON d.id = v.document WHERE {versions}"
+    " JOIN documents d ON d.id = v.document {versions}"
     " UNION ALL SELECT 'content', t.document, d.number, t.version::text, t.sealed, NULL, NULL FROM version_texts t"
-    " JOIN documents d ON d.id = t.document WHERE {texts}"
+    " JOIN documents d ON d.id = t.document {texts}"
     " UNION ALL SELECT 'annotation', a.document, d.number, a.id::text, a.sealed, NULL, NULL FROM annotations a"
-    " JOIN documents d ON d.id = a.document WHERE {annotations}"
+    " JOIN documents d ON d.id = a.document {annotations}"
 )
 
 
@@ -185,30 +185,27 @@ async def altered(conn: Conn, after: tuple[UUID, int], limit: int) -> tuple[list
     return [row for row in rows if not row["same"]], place
 
 
-async def words_since(conn: Conn, since: datetime) -> AsyncIterator[list[Row]]:
-    """Yield, in batches, what is searched in of everything made or changed since.
+async def all_words(conn: Conn) -> AsyncIterator[list[Row]]:
+    """Yield, in batches, everything that is searched in.
 
     A row has what, document, number, key, sealed, folder_sealed, changed_at. `what` is document, version, content or annotation,
     `number` the document's human one, `key` what else the sealed value is bound to; the last two are a document's own.
     """
-    conditions = {
-        "documents": "d.changed_at >= %(since)s",
-        "versions": "v.created_at >= %(since)s",
-        "texts": "t.created_at >= %(since)s",
-        "annotations": "a.created_at >= %(since)s",
-    }
     async with conn.cursor(name="words") as cursor:
-        await cursor.execute(_WORDS.format(**conditions), {"since": since})
+        await cursor.execute(_WORDS.format(documents="", versions="", texts="", annotations=""))
         while rows := await cursor.fetchmany(_BATCH):
             yield rows
 
 
 async def words_of(conn: Conn, documents: list[UUID]) -> list[Row]:
-    """Return everything that is searched in of these documents, as `words_since` does."""
-    one = "d.id = ANY(%(documents)s)"
-    cursor = await conn.execute(
-        _WORDS.format(documents=one, versions=one, texts=one, annotations=one), {"documents": documents}
-    )
+    """Return everything that is searched in of these documents, as `all_words` does."""
+    conditions = {
+        "documents": "WHERE d.id = ANY(%(documents)s)",
+        "versions": "WHERE v.document = ANY(%(documents)s)",
+        "texts": "WHERE t.document = ANY(%(documents)s)",
+        "annotations": "WHERE a.document = ANY(%(documents)s)",
+    }
+    cursor = await conn.execute(_WORDS.format(**conditions), {"documents": documents})
     return await cursor.fetchall()
 
 

@@ -11,10 +11,10 @@ from pydantic.alias_generators import to_camel
 
 from tenant_app.domain.access import Right
 from tenant_app.domain.documents import Document, Version
+from tenant_app.domain.ids import same_token
 from tenant_app.errors import ForgeryRefused
 from tenant_app.factory import App
 from tenant_app.services.caller import Caller
-from tenant_app.services.sessions import same_token
 from tenant_app.web.forms import TOKEN_HEADER, refuse_other_sites
 from tenant_app.web.guard import Access, admit
 

@@ -7,8 +7,8 @@ from starlette.datastructures import FormData
 from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from tenant_app.domain.ids import same_token
 from tenant_app.errors import ForgeryRefused, InvalidInput, TooLarge
-from tenant_app.services.sessions import same_token
 
 # Room for the other fields and the parts' headers around a file of the largest size.
 _AROUND = 64 * 1024
