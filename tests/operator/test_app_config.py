@@ -21,7 +21,10 @@ SAID = {
         "maxPasswordAge": "90d",
         "enrolment": "required",
         "workflow": {"configMap": "acme-workflow"},
-        "meanings": [{"code": "approval", "statement": "I approve this for use at Acme."}],
+        "meanings": [
+            {"code": "approval", "statement": "I approve this for use at Acme."},
+            {"code": "trail-review", "statement": "I have read this trail for Acme."},
+        ],
     },
     "access": {"longestGrant": "30d", "coolOff": "2h"},
     "training": {"required": ["approver", "author"]},

@@ -8,7 +8,9 @@ from tenant_operator.api.common import ApiModel, Duration, cel
 from tenant_operator.api.tenant_class import Quantity
 
 AppRole = Literal["reader", "author", "reviewer", "approver", "publisher", "administrator"]
-MeaningCode = Literal["authorship", "review", "approval", "publication", "rejection", "withdrawal", "revocation"]
+MeaningCode = Literal[
+    "authorship", "review", "approval", "publication", "rejection", "withdrawal", "revocation", "trail-review"
+]
 
 _SECRET_NAME = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"  # noqa: S105 - the pattern of a Secret's name
 
