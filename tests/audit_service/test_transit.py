@@ -15,7 +15,7 @@ from audit_service.settings import Settings
 from audit_service.transit import OtherSealError, Transit, TransitError, TransitKey, TransitSealer
 from tests.audit_service.postgres import Postgres
 from tests.audit_service.service import TENANT_LOG, Service, draft, running, until_writer
-from tests.audit_service.vaults import SEALING, SIGNING, audit_vault, in_vault, keys_at
+from tests.audit_service.vaults import SEALING, SIGNING, audit_vault, in_vault, keys_at, other_keys
 from tests.tenant_app.support.vault import Vault, binary
 
 pytestmark = pytest.mark.skipif(binary() is None, reason="no vault: `make up` compiles one")
@@ -125,11 +125,7 @@ async def test_a_rotation_in_vault_changes_nothing_until_it_is_announced_and_the
     async with running(in_vault(settings, server, next_key_version=2), postgres) as service:
         await until_writer(service)
         async with service.client(pod="pod-2") as client:
-            for _ in range(1500):
-                new = (await client.log(TENANT_LOG))["keys"]
-                if new != old:
-                    break
-                await asyncio.sleep(0.02)
+            new = await other_keys(client, old)
             await client.append(TENANT_LOG, [draft()])
             await service.signed(TENANT_LOG, (await client.log(TENANT_LOG))["durable"])
     async with running(in_vault(settings, server, key_version=2), postgres) as service:  # the old ones are retired

@@ -29,7 +29,7 @@ from tests.audit_service.copies import REGION, CopyBucket, copied, make_bucket
 from tests.audit_service.postgres import BIN, PASSWORD, Postgres
 from tests.audit_service.service import TENANT_LOG, Service, draft, migrated, running, until_writer
 from tests.audit_service.test_rotation import until_keys, vkeys, write
-from tests.audit_service.vaults import SEALING, audit_vault, in_vault
+from tests.audit_service.vaults import SEALING, audit_vault, in_vault, keys_in, other_keys
 from tests.support.object_store import ObjectStore, needs_store
 from tests.support.tenant_context import tenant_context
 from tests.tenant_app.support.vault import Vault, binary
@@ -129,11 +129,7 @@ async def test_an_installation_with_key_files_announces_vaults_keys_and_needs_th
     async with running(moving, postgres) as service:
         await until_writer(service)
         async with service.client(pod="pod-2") as client:
-            for _ in range(1500):
-                new = (await client.log(TENANT_LOG))["keys"]
-                if new != old:
-                    break
-                await asyncio.sleep(0.02)
+            new = await other_keys(client, old)
             await write(service, client)
             assert await signed_by(client) == 4  # both, as long as the files are there
             await service.tenant_log(client, OTHER, "other")
@@ -166,11 +162,6 @@ async def test_an_installation_with_key_files_announces_vaults_keys_and_needs_th
     assert verify_bundle((tmp_path / "bundle.tar").read_bytes(), others).code is Exit.POLICY
     file_secrets = [settings.keys.sealing_file.read_bytes().strip()]
     assert not [each for each in file_secrets if each in dump(settings)]
-
-
-def keys_in(settings: Settings, folder: Path):
-    names = {"ed25519_file": "ed25519.pem", "ml_dsa44_file": "ml-dsa-44.pem", "sealing_file": "sealing.key"}
-    return settings.keys.model_copy(update={field: folder / name for field, name in names.items()})
 
 
 async def until_keys_platform(client: AuditClient, old: list[str]) -> None:
@@ -296,10 +287,7 @@ async def test_a_lost_database_comes_back_from_the_copy_and_vault_alone(
         await until_writer(service)
         async with service.client(pod="pod-2") as client:
             await until_keys_platform(client, vkeys(settings))
-            for _ in range(1500):
-                if (await client.log(TENANT_LOG))["keys"] != vkeys(settings):
-                    break
-                await asyncio.sleep(0.02)
+            await other_keys(client, vkeys(settings))
             await write(service, client)
             for log in (TENANT_LOG, "platform"):
                 await copied(service, log, (await client.log(log))["durable"])

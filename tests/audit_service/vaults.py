@@ -1,10 +1,13 @@
 """A real Vault with the audit service's keys, role and the very policy that the chart ships."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from audit_service.settings import Settings, VaultKeys
+from audit_contract.client import AuditClient
+from audit_service.settings import Keys, Settings, VaultKeys
+from tests.audit_service.service import TENANT_LOG
 from tests.tenant_app.support.vault import Vault, vault
 
 POLICY = Path(__file__).parents[2] / "charts" / "cloister" / "files" / "vault-audit-policy.hcl"
@@ -35,12 +38,21 @@ def keys_at(server: Vault, **more: object) -> VaultKeys:
 
 def in_vault(settings: Settings, server: Vault, *, files: bool = False, **more: object) -> Settings:
     """The settings with their keys in Vault; with `files` those from before are still there."""
-    folder = settings.keys.ed25519_file.parent if files else Path("/nowhere")
-    keys = settings.keys.model_copy(
-        update={
-            "ed25519_file": folder / "ed25519.pem",
-            "ml_dsa44_file": folder / "ml-dsa-44.pem",
-            "sealing_file": folder / "sealing.key",
-        }
-    )
+    keys = keys_in(settings, settings.keys.ed25519_file.parent if files else Path("/nowhere"))
     return settings.model_copy(update={"keys": keys, "vault": keys_at(server, **more)})
+
+
+def keys_in(settings: Settings, folder: Path) -> Keys:
+    """The settings' keys, in another folder."""
+    names = {"ed25519_file": "ed25519.pem", "ml_dsa44_file": "ml-dsa-44.pem", "sealing_file": "sealing.key"}
+    return settings.keys.model_copy(update={field: folder / name for field, name in names.items()})
+
+
+async def other_keys(client: AuditClient, old: list[str]) -> list[str]:
+    """Wait until the tenant's log is signed by other keys than these; return them."""
+    for _ in range(1500):
+        new: list[str] = (await client.log(TENANT_LOG))["keys"]
+        if new != old:
+            return new
+        await asyncio.sleep(0.02)
+    raise AssertionError("no other keys took over")

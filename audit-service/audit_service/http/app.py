@@ -46,7 +46,7 @@ class Application(Starlette):
 def build(state: State) -> Starlette:
     """Return the application. The writer runs as long as it does."""
     routes = [
-        Route(f"{_LOG}/entries", APPEND, methods=["POST"]),
+        Route(f"{_LOG}/entries", APPEND, methods=["POST"]),  # for who asks what there is; `Application` answers it
         Route(f"{_LOG}/entries", entries.list_entries, methods=["GET"]),
         Route(f"{_LOG}/erasures", erasures.erase, methods=["POST"]),
         Route(f"{_LOG}/checkpoint", proofs.get_checkpoint),

@@ -163,12 +163,8 @@ class Peer:
                             raise WitnessError(f"{self.name}: its answer is larger than {_MAX_ANSWER} bytes")
                         parts.append(part)
             return httpx.Response(answer.status_code, content=b"".join(parts))
-        except (
-            httpx.HTTPError,
-            httpx.InvalidURL,
-            OSError,
-            ValueError,
-        ) as error:  # OSError: also TimeoutError, ssl.SSLError
+        # OSError: also TimeoutError and ssl.SSLError. ValueError: an authority's file that is no text.
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             said = str(error) or type(error).__name__
             raise UnreachableError(f"{self.name}: it cannot be reached: {said}") from error
 
