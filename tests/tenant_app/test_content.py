@@ -7,9 +7,9 @@ import zlib
 import pikepdf
 import pytest
 
+from tenant_app.adapters import children
 from tenant_app.domain.media import PDF
 from tenant_app.errors import DependencyAway, InvalidInput
-from tenant_app.services import children
 from tenant_app.services.inspection import MAX_WORDS, Inspection
 from tenant_app.settings import UploadsSection
 from tests.tenant_app.support.documents import sample_pdf

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import httpx
 
+from tenant_app.adapters import children
 from tenant_app.adapters.ports import PdfaJudge
 from tenant_app.domain.media import PDF
 from tenant_app.domain.pdfa import Verdict
 from tenant_app.errors import DependencyAway
-from tenant_app.services import children
 from tenant_app.settings import UploadsSection
 
 log = logging.getLogger(__name__)

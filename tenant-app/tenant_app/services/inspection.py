@@ -7,12 +7,12 @@ import shutil
 import sys
 from typing import Any
 
+from tenant_app.adapters import children
+from tenant_app.adapters.children import Ended
 from tenant_app.adapters.pdfa import judge_of
 from tenant_app.domain.media import PDF
 from tenant_app.domain.pdfa import FLAVOURS
 from tenant_app.errors import InvalidInput, NotFound
-from tenant_app.services import children
-from tenant_app.services.children import Ended
 from tenant_app.services.words import words_of
 from tenant_app.settings import UploadsSection
 
