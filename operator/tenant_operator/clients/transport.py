@@ -4,6 +4,7 @@ The session, TLS and credentials are the library's; the bodies are dictionaries,
 fields they do not know (research/aesthetics.md §4), which an operator that compares live objects cannot afford.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -80,6 +81,7 @@ class Transport:
     async def close(self) -> None:
         """Close the pool."""
         await self._session.close()
+        await asyncio.sleep(0)  # what was broken off is closed in the loop's next turn
 
     async def _headers(self, content_type: str | None = None) -> dict[str, str]:
         headers = {"accept": JSON}
@@ -126,9 +128,18 @@ class Transport:
             ) as answer:
                 if answer.status >= 300:  # noqa: PLR2004 - HTTP
                     raise translate(answer.status, _error_body(await answer.read()))
-                yield _lines(answer.content)
+                try:
+                    yield _lines(answer.content)
+                finally:
+                    _break_off(answer)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Retryable(f"a watch broke: {error}", reason=Reason.API_UNREACHABLE) from error
+
+
+def _break_off(answer: aiohttp.ClientResponse) -> None:
+    """Close an unfinished answer's connection at once: aiohttp would begin TLS's farewell, and nobody would wait for its end."""
+    if answer.connection is not None and answer.connection.transport is not None:
+        answer.connection.transport.abort()
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[Any]:

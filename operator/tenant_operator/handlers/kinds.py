@@ -8,6 +8,7 @@ of our group have settled and discovery agrees with them.
 
 import asyncio
 import logging
+import selectors
 import threading
 import time
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from tenant_operator.stack.part import Manifest, ObjectKey
 
 _SETTLE_SECONDS = 0.2
 _RESTART_SECONDS = 1.0
+_CLOSING_SECONDS = 5.0
+_CLOSED_SECONDS = 0.01
 _LISTING_SECONDS = 30.0
 """After a start kopf lists everything; a listing later than this means that a watch was lost and may have missed deletions.
 
@@ -154,9 +157,20 @@ class Kinds:
 
 
 def _kopf(memo: kopf.Memo, stop: threading.Event) -> None:
-    asyncio.run(
-        kopf.operator(registry=events.registry, memo=memo, clusterwide=True, standalone=True, stop_flag=stop),
-    )
+    selector = selectors.DefaultSelector()
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        runner.run(_kopf_and_its_connections(memo, stop, selector))
+
+
+async def _kopf_and_its_connections(memo: kopf.Memo, stop: threading.Event, selector: selectors.BaseSelector) -> None:
+    """Run kopf and wait until its connections are closed: it leaves those of its watches in the middle of TLS's farewell."""
+    none = len(selector.get_map())
+    try:
+        await kopf.operator(registry=events.registry, memo=memo, clusterwide=True, standalone=True, stop_flag=stop)
+    finally:
+        deadline = time.monotonic() + _CLOSING_SECONDS
+        while len(selector.get_map()) > none and time.monotonic() < deadline:  # noqa: ASYNC110 - a selector tells nobody
+            await asyncio.sleep(_CLOSED_SECONDS)
 
 
 def _established(crd: Manifest) -> bool:
