@@ -31,17 +31,17 @@ class Place(NamedTuple):
 
 
 class Unplaced(NamedTuple):
-    """A leaf without its place."""
+    """A leaf without its place. `event` is its event time; `zone` its time zone's field, comma before it, or nothing."""
 
-    draft: Draft
     before: bytes
     source: bytes
     after: bytes
+    event: bytes
+    zone: bytes
 
     def leaf(self, place: Place) -> bytes:
         """Return the leaf's canonical bytes at this place."""
         prev = b"" if place.prev is None else b'"prev":"%s",' % place.prev.encode()
-        zone = b"" if self.draft.tz is None else b',"tz":"%s"' % self.draft.tz.encode()
         return b'%s,"src":{%s,%s"seq":%d}%s,"t":{"clock":%s,"event":"%s","recv":"%s"%s},"v":%d}' % (
             self.before,
             self.source,
@@ -49,9 +49,9 @@ class Unplaced(NamedTuple):
             place.seq,
             self.after,
             place.clock,
-            self.draft.event.encode(),
+            self.event,
             place.received.encode(),
-            zone,
+            self.zone,
             LEAF_VERSION,
         )
 
@@ -66,7 +66,8 @@ def unplaced(draft: Draft, origin: str, kind: str, source_id: str, commitments: 
     if len(before) + len(after) + len(source_id) + _ROOM > MAX_ENTRY:
         raise ValueError(f"entry: it would be larger than the {MAX_ENTRY} bytes a log entry can have")
     source = b'"id":"%s","kind":"%s"' % (source_id.encode(), kind.encode())
-    return Unplaced(draft, before, source, after)
+    zone = b"" if draft.tz is None else b',"tz":"%s"' % draft.tz.encode()
+    return Unplaced(before, source, after, draft.event.encode(), zone)
 
 
 def _encode(value: object) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 import uvloop
 
 from audit_service import keyring, settings
+from audit_service.front.run import run_front
 from audit_service.serve import serve
 from audit_service.store.migrate import migrate
 from audit_service.witness.config import WitnessConfig
@@ -38,6 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="audit_service", description="Cloister's audit service.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve; settings in the file CLOISTER_AUDIT_CONFIG names")
+    front = commands.add_parser("front", help="what `serve` starts to take entries in; not for people")
+    for descriptor in ("--address", "--channel"):
+        front.add_argument(descriptor, type=int, required=True)
+    front.add_argument("--inside", required=True)
     commands.add_parser("migrate", help="bring the database up to date, as its superuser")
     restore = commands.add_parser("restore", help="make logs again from their copies under Object Lock")
     command.add_arguments(restore)
@@ -54,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     match chosen.command:
         case "serve":
             uvloop.run(serve(settings.load()))
+        case "front":
+            uvloop.run(run_front(settings.load(), chosen.address, chosen.channel, chosen.inside))
         case "migrate":
             uvloop.run(migrate(settings.load().database))
         case "witness":

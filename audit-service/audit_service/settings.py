@@ -24,8 +24,12 @@ class Part(BaseModel):
 
 
 class Listen(Part):
-    """Where to serve. Without a certificate plain HTTP is served, for tests on one machine only."""
+    """Where to serve, by how many processes that take entries in. One and the writer keep two cores busy.
 
+    Without a certificate plain HTTP is served, for tests on one machine only.
+    """
+
+    fronts: int = Field(1, ge=1, le=64)
     host: str = "0.0.0.0"  # noqa: S104  # a pod serves on all its addresses; the NetworkPolicy says who reaches it
     port: int = 8443
     cert_file: Path | None = None

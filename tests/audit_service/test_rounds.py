@@ -13,7 +13,7 @@ LOG = LogRecord(1, "t", "o/t", "tenant", "t", "tenant-t", "r", 1, b"")
 
 
 def request(source: str, drafts: int, log: LogRecord = LOG) -> Request:
-    return Request(log, "operator", source, tuple(range(drafts)))
+    return Request(log, "operator", source, tuple(range(drafts)), tuple)
 
 
 async def rounds(*waiting: Request) -> list[list[str]]:

@@ -2,26 +2,18 @@
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncIterator
-from typing import Final
 
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from audit_service.http import entries, erasures, evidence, logs, openapi, probes, program, proofs
-from audit_service.http.append import APPEND
-from audit_service.http.errors import ApiError, handle
+from audit_service.http import append, entries, erasures, evidence, logs, openapi, probes, program, proofs
+from audit_service.http.errors import EXPECTED, handle
 from audit_service.http.state import State
-from audit_service.log.batch import SequenceError
 from audit_service.pages.routes import routes as pages
-from audit_service.store.errors import StoreError
 
 _LOG = "/v1/logs/{log}"
-_APPEND: Final = re.compile(r"/v1/logs/([^/]+)/entries")
-_EXPECTED: Final = (ApiError, SequenceError, StoreError)
 
 
 class Application(Starlette):
@@ -29,24 +21,20 @@ class Application(Starlette):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        append = _APPEND.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if append is None:
+        log = append.log_of(scope)
+        if log is None:
             await super().__call__(scope, receive, send)
             return
-        scope["app"], scope["path_params"] = self, {"log": append[1]}
-        try:
-            await APPEND(scope, receive, send)
-        except Exception as error:
-            answer = await handle(Request(scope), error)
-            await answer(scope, receive, send)
-            if not isinstance(error, _EXPECTED):
-                raise  # as Starlette does: the server logs it
+        scope["app"], scope["path_params"] = self, {"log": log}
+        await append.or_refused(append.APPEND, scope, receive, send)
 
 
 def build(state: State) -> Starlette:
     """Return the application. The writer runs as long as it does."""
     routes = [
-        Route(f"{_LOG}/entries", APPEND, methods=["POST"]),  # for who asks what there is; `Application` answers it
+        Route(
+            f"{_LOG}/entries", append.APPEND, methods=["POST"]
+        ),  # for who asks what there is; `Application` answers it
         Route(f"{_LOG}/entries", entries.list_entries, methods=["GET"]),
         Route(f"{_LOG}/erasures", erasures.erase, methods=["POST"]),
         Route(f"{_LOG}/checkpoint", proofs.get_checkpoint),
@@ -80,7 +68,7 @@ def build(state: State) -> Starlette:
             with contextlib.suppress(asyncio.CancelledError):
                 await writing
 
-    handlers = dict.fromkeys((*_EXPECTED, Exception), handle)
+    handlers = dict.fromkeys((*EXPECTED, Exception), handle)
     app = Application(routes=routes, exception_handlers=handlers, lifespan=lifespan)
     app.state.service = state
     return app

@@ -5,7 +5,9 @@ in time, the answer is 202: the entries are recorded and durable, their proofs a
 without waiting, means that nothing was recorded.
 """
 
-from typing import Any, Final
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
 import orjson
@@ -14,15 +16,41 @@ from starlette.types import Message, Receive, Scope, Send
 
 from audit_contract.entry import MAX_BATCH, Draft, Part, Source
 from audit_service.http import access
-from audit_service.http.errors import ApiError
+from audit_service.http.errors import EXPECTED, ApiError, count, response
+from audit_service.http.identity import TokenChecker
 from audit_service.http.state import State
-from audit_service.log.batch import Placed, Request
+from audit_service.log.batch import Outcome, Placed, Request
 from audit_service.log.preparing import prepare
 from audit_service.log.proving import proofs_of
+from audit_service.log.sealing import ValueSealer
+from audit_service.settings import Identity
+from audit_service.store.records import LogRecord
 
 MAX_BODY: Final = 16 * 1024 * 1024
 WAIT_SECONDS: Final = 5.0
 """How long an answer waits for a checkpoint. One comes within a quarter of a second, or something is wrong."""
+_PATH: Final = re.compile(r"/v1/logs/([^/]+)/entries")
+
+
+class Desk(Protocol):
+    """What an append needs: in the writer's process the `State`, in a front what asks for it there."""
+
+    @property
+    def tokens(self) -> TokenChecker:
+        """Return what checks tokens."""
+
+    @property
+    def identity(self) -> Identity:
+        """Return whose tokens are believed, and who is who."""
+
+    async def find_log(self, name: str) -> LogRecord:
+        """Return the log with this name. Raises ApiError 404."""
+
+    def sealer(self, log: LogRecord) -> ValueSealer:
+        """Return what seals the values of a log that was found."""
+
+    async def submit(self, request: Request, body: bytes) -> Outcome:
+        """Wait until a request, which came as `body`, is durable. Raises ApiError or what it is translated from."""
 
 
 class Batch(Part):
@@ -40,40 +68,76 @@ class AppendEndpoint:
             raise ApiError(405, "POST a batch of drafts here, or GET entries")
         state: State = scope["app"].state.service
         waits = _waits(scope["query_string"])
-        headers = dict(scope["headers"])
-        caller = await state.tokens.check(headers.get(b"authorization", b"").decode("latin-1"))
-        log = await state.find_log(scope["path_params"]["log"])
-        drafts, source = parse(await _body(receive, headers))
-        access.check_append(caller, log, source, state.settings.identity)
-        desk = state.writer.desk
-        sealer = state.books.sealer(log)
-        items = []
-        for number, draft in enumerate(drafts):
-            try:
-                items.append(prepare(draft, log, source.kind, source.id, draft.src.seq if draft.src else 0, sealer))
-            except ValueError as error:
-                raise ApiError(422, f"entries.{number}.{error}") from error
-        outcome = await desk.sequencer.submit(Request(log, source.kind, source.id, tuple(items)))
-        body: dict[str, Any] = {"entries": [_receipt(each) for each in outcome.placed], "next": outcome.next}
+        log, outcome = await take(state, scope["path_params"]["log"], scope, receive)
+        facts = receipts(outcome)
         status = 200
         if waits:
             end = 1 + max(each.index for each in outcome.placed)
-            if await desk.integrator.covered(log.number, end, WAIT_SECONDS):
-                await _add_proofs(state, log.number, body["entries"])
+            if await state.writer.desk.integrator.covered(log.number, end, WAIT_SECONDS):
+                await _add_proofs(state, log.number, facts["entries"])
             else:
                 status = 202
-        await _answer(send, status, body)
+        await answer(send, status, facts)
 
 
 APPEND: Final = AppendEndpoint()
 
 
+def log_of(scope: Scope) -> str | None:
+    """Return the name of the log that a request would append to, None when it is no append."""
+    found = _PATH.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+    return None if found is None else found[1]
+
+
+async def or_refused(
+    work: Callable[[Scope, Receive, Send], Awaitable[None]],
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    counted: Callable[[int], None] = count,
+) -> None:
+    """Do what answers a request, or answer with what kept it from that, and have that counted by its status."""
+    try:
+        await work(scope, receive, send)
+    except Exception as error:
+        refusal = response(error)
+        counted(refusal.status_code)
+        await refusal(scope, receive, send)
+        if not isinstance(error, EXPECTED):
+            raise  # as Starlette does: the server logs it
+
+
+async def take(desk: Desk, name: str, scope: Scope, receive: Receive) -> tuple[LogRecord, Outcome]:
+    """Take a batch in: once this returns it is durable."""
+    headers = dict(scope["headers"])
+    caller = await desk.tokens.check(headers.get(b"authorization", b"").decode("latin-1"))
+    log = await desk.find_log(name)
+    body = await _body(receive, headers)
+    drafts, source = parse(body)
+    access.check_append(caller, log, source, desk.identity)
+    sealer = desk.sealer(log)
+    items = []
+    for number, draft in enumerate(drafts):
+        try:
+            items.append(prepare(draft, log, source.kind, source.id, draft.src.seq if draft.src else 0, sealer))
+        except ValueError as error:
+            raise ApiError(422, f"entries.{number}.{error}") from error
+    return log, await desk.submit(Request(log, source.kind, source.id, tuple(items), lambda: drafts), body)
+
+
 def _waits(query: bytes) -> bool:
     """Tell whether the caller waits for the checkpoint. Raises ApiError 400 for any other wish."""
+    if not query:
+        return False
     asked = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    if asked not in ([], [("wait", "checkpoint")]):
+    if asked != [("wait", "checkpoint")]:
         raise ApiError(400, "wait=checkpoint is all that can be asked for here")
-    return bool(asked)
+    return True
+
+
+def receipts(outcome: Outcome) -> dict[str, Any]:
+    """Return the answer to a batch: where each entry is, and its source's next number."""
+    return {"entries": [_receipt(each) for each in outcome.placed], "next": outcome.next}
 
 
 def _receipt(placed: Placed) -> dict[str, Any]:
@@ -123,7 +187,8 @@ async def _body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
     return b"".join(parts)
 
 
-async def _answer(send: Send, status: int, facts: dict[str, Any]) -> None:
+async def answer(send: Send, status: int, facts: dict[str, Any]) -> None:
+    """Send an answer in JSON."""
     body = orjson.dumps(facts)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})

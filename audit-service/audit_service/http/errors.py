@@ -1,9 +1,11 @@
 """What a caller is told when something cannot be done: a status, a sentence, and facts it can act on."""
 
+from typing import Final
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from audit_service.log.batch import BusyError, OtherBodyError, OutOfStepError
+from audit_service.log.batch import BusyError, OtherBodyError, OutOfStepError, SequenceError
 from audit_service.log.guard import ForkError
 from audit_service.metrics import REFUSED
 from audit_service.store.errors import DamagedError, StoreError, StoreFullError
@@ -19,6 +21,10 @@ class ApiError(Exception):
         super().__init__(text)
         self.status = status
         self.facts = facts
+
+
+EXPECTED: Final = (ApiError, SequenceError, StoreError)
+"""What is answered and needs no line in the service's log."""
 
 
 def translate(error: Exception) -> ApiError:
@@ -38,9 +44,20 @@ def translate(error: Exception) -> ApiError:
             return ApiError(500, "an error of the audit service; its log says more")
 
 
-async def handle(_: Request, error: Exception) -> Response:
-    """Answer an error (Starlette's exception handler)."""
+def response(error: Exception) -> Response:
+    """Return the answer that an error is to the caller."""
     said = translate(error)
-    REFUSED.labels(status=str(said.status)).inc()
     headers = _RETRY_AFTER if said.status in _COME_AGAIN else None
     return JSONResponse({"error": str(said), **said.facts}, said.status, headers)
+
+
+def count(status: int) -> None:
+    """Count a refusal."""
+    REFUSED.labels(status=str(status)).inc()
+
+
+async def handle(_: Request, error: Exception) -> Response:
+    """Answer an error (Starlette's exception handler)."""
+    said = response(error)
+    count(said.status_code)
+    return said

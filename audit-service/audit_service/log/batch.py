@@ -4,7 +4,7 @@ What is made once an entry is a NamedTuple: a third of what a frozen dataclass c
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ class BusyError(SequenceError):
 class Item(NamedTuple):
     """One draft, ready but for its place. Its values (field number, sealed bytes) lie beside it."""
 
-    draft: Draft
+    id: str
     unplaced: Unplaced
     seq: int
     values: tuple[tuple[int, bytes], ...]
@@ -60,11 +60,15 @@ class Outcome(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Request:
-    """Drafts of one source for one log, all or none of which become durable. An own entry is numbered by the service."""
+    """Drafts of one source for one log, all or none of which become durable. An own entry is numbered by the service.
+
+    `drafts` gives them as they came: asked for only when one of them may be recorded already.
+    """
 
     log: LogRecord
     kind: str
     source: str
     items: tuple[Item, ...]
+    drafts: Callable[[], Sequence[Draft]]
     numbered: bool = True
     answer: "asyncio.Future[Outcome]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())

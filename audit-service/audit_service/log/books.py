@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from audit_contract.keys import KeyVerifier, parse_vkey
 from audit_service.keyring import Keyring, KeySet, Signer
-from audit_service.log.sealing import ValueSealer
+from audit_service.log.sealing import ValueSealer, open_log_key
 from audit_service.log.signing import OtherKeysError, SignerAwayError
 from audit_service.store.reading import ReadingStore
 from audit_service.store.records import Generation, LogRecord
@@ -59,10 +59,14 @@ class Books:
             await self.refresh()
         return self._by_number[number]
 
+    def read_before(self, number: int) -> LogRecord:
+        """Return a log that was looked up before."""
+        return self._by_number[number]
+
     def sealer(self, log: LogRecord) -> ValueSealer:
         """Return what seals the log's values. Raises SignerAwayError, or UnsealError when the sealing key is another."""
         if log.number not in self._sealers:
-            self._sealers[log.number] = ValueSealer(self.keyring.sealing, log.origin, log.sealed_key)
+            self._sealers[log.number] = ValueSealer(open_log_key(self.keyring.sealing, log.origin, log.sealed_key))
         return self._sealers[log.number]
 
     async def generations(self, log: LogRecord) -> list[Generation]:

@@ -13,7 +13,7 @@ import asyncpg
 
 from audit_service.keyring import Keyring
 from audit_service.log.books import Books
-from audit_service.log.sealing import UnsealError, ValueSealer
+from audit_service.log.sealing import UnsealError, open_log_key
 from audit_service.log.signing import SignerAwayError
 from audit_service.settings import Settings
 from audit_service.store.errors import StoreError
@@ -121,7 +121,7 @@ class Opening:
 
 def _opens(log: LogRecord, keys: Sequence[bytes]) -> bool:
     try:
-        ValueSealer(keys, log.origin, log.sealed_key)
+        open_log_key(keys, log.origin, log.sealed_key)
     except UnsealError:
         return False
     return True

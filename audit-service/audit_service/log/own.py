@@ -26,7 +26,8 @@ class OwnEntries:
     async def append(self, log: LogRecord, draft: Draft) -> Outcome:
         """Record one act of the service."""
         item = prepare(draft, log, SERVICE_SOURCE, self.source, 0, self._books.sealer(log))
-        return await self._sequencer.submit(Request(log, SERVICE_SOURCE, self.source, (item,), numbered=False))
+        request = Request(log, SERVICE_SOURCE, self.source, (item,), lambda: (draft,), numbered=False)
+        return await self._sequencer.submit(request)
 
 
 def log_created(log: LogRecord, verifiers: Sequence[KeyVerifier]) -> Draft:

@@ -20,7 +20,7 @@ def prepare(draft: Draft, log: LogRecord, kind: str, source: str, seq: int, seal
         salt = os.urandom(SALT_SIZE)
         commitments[field] = commit(salt, value)
         sealed.append((field_number(field), sealer.seal(draft.id, field_number(field), salt, value)))
-    return Item(draft, unplaced(draft, log.origin, kind, source, commitments), seq, tuple(sealed))
+    return Item(draft.id, unplaced(draft, log.origin, kind, source, commitments), seq, tuple(sealed))
 
 
 def is_same(draft: Draft, log: LogRecord, stored: Stored, values: Sequence[Value], sealer: ValueSealer) -> bool:

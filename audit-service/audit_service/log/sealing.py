@@ -27,17 +27,21 @@ def new_log_key(service_key: bytes, origin: str) -> bytes:
     return nonce + AESGCM(service_key).encrypt(nonce, AESGCM.generate_key(256), origin.encode())
 
 
+def open_log_key(service_keys: Sequence[bytes], origin: str, sealed_key: bytes) -> bytes:
+    """Open a log's key with one of the service's. Raises UnsealError when none of them sealed it, or for another log."""
+    for service_key in service_keys:
+        with contextlib.suppress(InvalidTag):
+            return AESGCM(service_key).decrypt(sealed_key[:_NONCE], sealed_key[_NONCE:], origin.encode())
+    raise UnsealError(f"the value key of {origin} does not open with the sealing keys at hand")
+
+
 class ValueSealer:
     """Seals and opens the values of one log."""
 
-    def __init__(self, service_keys: Sequence[bytes], origin: str, sealed_key: bytes) -> None:
-        """Open the log's key with one of the service's. Raises UnsealError when none of them sealed it, or for another log."""
-        for service_key in service_keys:
-            with contextlib.suppress(InvalidTag):
-                key = AESGCM(service_key).decrypt(sealed_key[:_NONCE], sealed_key[_NONCE:], origin.encode())
-                self._aead = AESGCM(key)
-                return
-        raise UnsealError(f"the value key of {origin} does not open with the sealing keys at hand")
+    def __init__(self, key: bytes) -> None:
+        """Take the log's own key, opened."""
+        self.key = key
+        self._aead = AESGCM(key)
 
     def seal(self, entry: str, field: int, salt: bytes, value: bytes) -> bytes:
         """Seal a salt and a value's canonical bytes for one field of the entry with this id."""

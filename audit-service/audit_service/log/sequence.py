@@ -71,6 +71,11 @@ class Sequencer:
 
     async def submit(self, request: Request) -> Outcome:
         """Wait until the request is durable. Raises SequenceError's children or StoreError's."""
+        self.enqueue(request)
+        return await request.answer
+
+    def enqueue(self, request: Request) -> None:
+        """Have the request sequenced; its `answer` says how that went. Raises BusyError."""
         if self._stopped:
             raise BusyError("this process is no longer the writer")
         if self._drafts + len(request.items) > self._pace.waiting_drafts:
@@ -78,7 +83,6 @@ class Sequencer:
         self._waiting.append(request)
         self._drafts += len(request.items)
         self._wake.set()
-        return await request.answer
 
     async def run(self) -> None:
         """Sequence for ever. Raises FencedError when another process has become the writer."""
@@ -182,27 +186,25 @@ class Sequencer:
         numbers = [item.seq for item in request.items]
         in_step = not request.numbered or numbers == list(range(head.next, head.next + len(numbers)))
         known: dict[str, Stored] = {}
-        if look_up or not in_step or any((log, item.draft.id) in made.ids for item in request.items):
+        if look_up or not in_step or any((log, item.id) in made.ids for item in request.items):
             known = await self._known(made, request)
-        fresh = [item for item in request.items if item.draft.id not in known]
+        fresh = [item for item in request.items if item.id not in known]
         if request.numbered and [item.seq for item in fresh] != list(range(head.next, head.next + len(fresh))):
             raise OutOfStepError(head.next, list(known))
         made.old_sizes.setdefault(log, state.size)
         state.received = max(state.received, timestamp(self._clock()))
-        placed = {item.draft.id: self._add(made, request, state, item) for item in fresh}
+        placed = {item.id: self._add(made, request, state, item) for item in fresh}
         placed |= {entry: Placed(entry, stored.index, stored.hash) for entry, stored in known.items()}
         if not fresh and made.old_sizes[log] == state.size:
             del made.old_sizes[log]
-        return Outcome(
-            tuple(placed[item.draft.id] for item in request.items), state.sources.get(source, SourceHead()).next
-        )
+        return Outcome(tuple(placed[item.id] for item in request.items), state.sources.get(source, SourceHead()).next)
 
     def _add(self, made: _Round, request: Request, state: _LogState, item: Item) -> Placed:
         source = (request.kind, request.source)
         head = state.sources.get(source, SourceHead())
         place = Place(head.next, head.last.hex() or None, state.received, self._evidence())
         data = item.unplaced.leaf(place)
-        leaf = NewLeaf(request.log.number, state.size, item.draft.id, leaf_hash(data), data, item.values)
+        leaf = NewLeaf(request.log.number, state.size, item.id, leaf_hash(data), data, item.values)
         state.size += 1
         state.sources[source] = SourceHead(head.next + 1, leaf.hash)
         made.leaves.append(leaf)
@@ -221,19 +223,19 @@ class Sequencer:
     async def _known(self, made: _Round, request: Request) -> dict[str, Stored]:
         """Return which of the request's drafts are recorded already or in this round. Raises OtherBodyError."""
         log = request.log.number
-        known = await self._reading.known(log, [item.draft.id for item in request.items])
+        known = await self._reading.known(log, [item.id for item in request.items])
         sealer = self._books.sealer(request.log)
-        for item in request.items:
-            stored = known.get(item.draft.id)
-            in_round = made.ids.get((log, item.draft.id))
+        for item, draft in zip(request.items, request.drafts(), strict=True):
+            stored = known.get(item.id)
+            in_round = made.ids.get((log, item.id))
             values = []
             if stored is not None:
                 values = await self._reading.values(log, stored.index, stored.index + 1)
             elif in_round is not None:
-                stored = known[item.draft.id] = Stored(in_round.index, in_round.hash, in_round.data)
+                stored = known[item.id] = Stored(in_round.index, in_round.hash, in_round.data)
                 values = in_round.as_values()
-            if stored is not None and not is_same(item.draft, request.log, stored, values, sealer):
-                raise OtherBodyError(f"the log has an entry {item.draft.id} with another body")
+            if stored is not None and not is_same(draft, request.log, stored, values, sealer):
+                raise OtherBodyError(f"the log has an entry {item.id} with another body")
         return known
 
 

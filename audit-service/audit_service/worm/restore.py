@@ -26,7 +26,7 @@ from audit_service.log.books import Books
 from audit_service.log.clock import now
 from audit_service.log.guard import Guard
 from audit_service.log.integrate import Integrator
-from audit_service.log.sealing import UnsealError, ValueSealer
+from audit_service.log.sealing import UnsealError, ValueSealer, open_log_key
 from audit_service.log.sequence import Sequencer
 from audit_service.log.signing import first_checkpoint
 from audit_service.settings import Settings
@@ -99,7 +99,7 @@ class Restorer:
         if ignored:
             _log.warning("%s: checkpoints of %s entries are not signed by this log's keys; ignored", log, ignored)
         try:
-            sealer = ValueSealer(keys.sealing, origin, copy.log.sealed_key)
+            sealer = ValueSealer(open_log_key(keys.sealing, origin, copy.log.sealed_key))
         except UnsealError as error:
             raise BadCopyError(Exit.POLICY, None, str(error)) from error
         return Walk(copy, signed, sealer)

@@ -1,0 +1,102 @@
+"""What a front does not answer itself is passed on to the writer's process, whole and as it comes, and so is the answer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+import aiohttp
+from starlette.types import Receive, Scope, Send
+from yarl import URL
+
+from audit_service.http.errors import ApiError
+
+_HOP: Final = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
+)
+"""Headers of one connection (RFC 9110 section 7.6.1)."""
+_OURS: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"forwarded", b"expect"})
+_CHUNK: Final = 1 << 16
+
+
+class Forward:
+    """An ASGI application in front of another on a Unix socket, which believes it who called and how."""
+
+    def __init__(self, path: str) -> None:
+        connector = aiohttp.UnixConnector(path, limit=0)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=None),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as long as its caller is there. Raises ApiError 503 when the other is not there."""
+        asked = asyncio.Event()
+        answering = asyncio.create_task(self._answer(scope, _body(receive, asked), send, asked))
+        leaving = asyncio.create_task(_left(receive, asked))
+        try:
+            await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if answering.done():
+                answering.result()
+        finally:
+            for task in (answering, leaving):
+                task.cancel()
+            await asyncio.gather(answering, leaving, return_exceptions=True)
+
+    async def _answer(self, scope: Scope, body: AsyncIterator[bytes], send: Send, asked: asyncio.Event) -> None:
+        names = {name for name, _ in scope["headers"]}
+        sends = b"content-length" in names or b"transfer-encoding" in names
+        if not sends:
+            asked.set()
+        url = URL.build(scheme="http", host="writer", path=scope["raw_path"].decode("latin-1"), encoded=True)
+        query = scope["query_string"].decode("latin-1")
+        try:
+            async with self._session.request(
+                scope["method"],
+                URL(f"{url}?{query}", encoded=True) if query else url,
+                headers=_onward(scope),
+                data=body if sends else None,
+                allow_redirects=False,
+            ) as found:
+                head = [(name.lower(), value) for name, value in found.raw_headers if name.lower() not in _HOP]
+                await send({"type": "http.response.start", "status": found.status, "headers": head})
+                async for part in found.content.iter_chunked(_CHUNK):
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
+        except aiohttp.ClientConnectorError as error:
+            raise ApiError(503, "the audit service is starting") from error
+
+
+def _onward(scope: Scope) -> list[tuple[str, str]]:
+    """Return the headers to pass on, with who called and how."""
+    kept = [(name, value) for name, value in scope["headers"] if name not in _HOP and name not in _OURS]
+    caller = scope["client"][0] if scope.get("client") else "unknown"
+    added = [("X-Forwarded-For", caller), ("X-Forwarded-Proto", scope["scheme"])]
+    return [*((name.decode("latin-1"), value.decode("latin-1")) for name, value in kept), *added]
+
+
+async def _body(receive: Receive, asked: asyncio.Event) -> AsyncIterator[bytes]:
+    """Yield the request's body. `asked` is set once all of it was."""
+    try:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionResetError("the caller went away")
+            yield message.get("body", b"")
+            if not message.get("more_body", False):
+                return
+    finally:
+        asked.set()
+
+
+async def _left(receive: Receive, asked: asyncio.Event) -> None:
+    """Wait until the caller is gone, once the whole request is there."""
+    await asked.wait()
+    while (await receive())["type"] != "http.disconnect":
+        pass
