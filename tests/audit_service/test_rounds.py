@@ -23,7 +23,7 @@ async def rounds(*waiting: Request) -> list[list[str]]:
     await asyncio.sleep(0)
     found = []
     while sequencer._waiting:
-        found.append([each.source for each in sequencer._take()])
+        found.append([each.source for each in sequencer._take(256)])
     assert sequencer._drafts == 0
     for each in sending:
         each.cancel()

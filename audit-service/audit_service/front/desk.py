@@ -17,6 +17,7 @@ class FrontDesk:
 
     def __init__(self, identity: Identity) -> None:
         self.identity, self.tokens = identity, TokenChecker(identity)
+        self.large = asyncio.Lock()
         self._logs: dict[str, LogRecord] = {}
         self._sealers: dict[int, ValueSealer] = {}
         self._asked: dict[int, asyncio.Future[Any]] = {}

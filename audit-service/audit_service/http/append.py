@@ -5,6 +5,7 @@ in time, the answer is 202: the entries are recorded and durable, their proofs a
 without waiting, means that nothing was recorded.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
@@ -17,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 from audit_contract.entry import MAX_BATCH, Draft, Part, Source
 from audit_service.http import access
 from audit_service.http.errors import EXPECTED, ApiError, count, response
-from audit_service.http.identity import TokenChecker
+from audit_service.http.identity import Caller, TokenChecker
 from audit_service.http.state import State
 from audit_service.log.batch import Outcome, Placed, Request
 from audit_service.log.preparing import prepare
@@ -29,11 +30,17 @@ from audit_service.store.records import LogRecord
 MAX_BODY: Final = 16 * 1024 * 1024
 WAIT_SECONDS: Final = 5.0
 """How long an answer waits for a checkpoint. One comes within a quarter of a second, or something is wrong."""
+_LARGE: Final = 32_768
+"""Bytes; bodies above are read one after the other, so that the many small ones need not wait for all that are there."""
 _PATH: Final = re.compile(r"/v1/logs/([^/]+)/entries")
 
 
 class Desk(Protocol):
     """What an append needs: in the writer's process the `State`, in a front what asks for it there."""
+
+    @property
+    def large(self) -> asyncio.Lock:
+        """Return what lets one large body be read at a time."""
 
     @property
     def tokens(self) -> TokenChecker:
@@ -113,6 +120,17 @@ async def take(desk: Desk, name: str, scope: Scope, receive: Receive) -> tuple[L
     caller = await desk.tokens.check(headers.get(b"authorization", b"").decode("latin-1"))
     log = await desk.find_log(name)
     body = await _body(receive, headers)
+    if len(body) > _LARGE:
+        async with desk.large:
+            await asyncio.sleep(0)
+            request = _prepared(desk, caller, log, body)
+    else:
+        request = _prepared(desk, caller, log, body)
+    return log, await desk.submit(request, body)
+
+
+def _prepared(desk: Desk, caller: Caller, log: LogRecord, body: bytes) -> Request:
+    """Return a batch ready to be sequenced."""
     drafts, source = parse(body)
     access.check_append(caller, log, source, desk.identity)
     sealer = desk.sealer(log)
@@ -122,7 +140,7 @@ async def take(desk: Desk, name: str, scope: Scope, receive: Receive) -> tuple[L
             items.append(prepare(draft, log, source.kind, source.id, draft.src.seq if draft.src else 0, sealer))
         except ValueError as error:
             raise ApiError(422, f"entries.{number}.{error}") from error
-    return log, await desk.submit(Request(log, source.kind, source.id, tuple(items), lambda: drafts), body)
+    return Request(log, source.kind, source.id, tuple(items), lambda: drafts)
 
 
 def _waits(query: bytes) -> bool:

@@ -1,5 +1,6 @@
 """What the calls work with."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 from audit_service.http.errors import ApiError
@@ -25,6 +26,7 @@ class State:
     writer: Writer
     tokens: TokenChecker
     reads: ReadBook = field(default_factory=ReadBook)
+    large: asyncio.Lock = field(default_factory=asyncio.Lock)
     sessions: Sessions = field(default_factory=Sessions)
 
     @property
