@@ -159,8 +159,9 @@ def report(found: dict[str, list[dict[str, float]]], seconds: float, rounds: int
             "Acknowledged means flushed to disk by PostgreSQL. Times are from sending a request to its answer.",
             table(["load, clients by batch", "entries/s beside", "p50 ms", "p99 ms", "most ms"], lags),
             (
-                "Entry → signed checkpoint: from sending a single entry until a checkpoint that covers it was read, polled every "
-                f"3 ms under that load. A log's checkpoints are at least {Pace().checkpoint_ms} ms apart."
+                "Entry → signed checkpoint: from sending a single entry with `?wait=checkpoint` until its answer, which has its "
+                "proof under a signed checkpoint, under that load. A log's checkpoints are at least "
+                f"{Pace().checkpoint_ms} ms apart."
             ),
             table(
                 ["beside", "entries or rows/s"],

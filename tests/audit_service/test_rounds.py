@@ -1,11 +1,15 @@
 """What goes into a round, and that signing which lags behind slows a round down and never stops it."""
 
 import asyncio
+import contextlib
 
+from audit_contract.client import AuditUnavailable
+from audit_contract.verify import verify_bundle
 from audit_service.log.batch import Request
 from audit_service.log.clock import now
 from audit_service.log.sequence import Sequencer
 from audit_service.settings import Pace
+from audit_service.store.errors import StoreUnavailableError
 from audit_service.store.records import LogRecord
 from tests.audit_service.service import Service, draft, running, until_writer
 
@@ -84,3 +88,66 @@ async def still(service: Service) -> None:
             going.set()
             del service.state.writer.desk.integrator._reading.leaves
         await service.signed(log, 10)
+
+
+class Held:
+    """A commit that waits until it is let go, and then fails if it is told to."""
+
+    def __init__(self, service: Service) -> None:
+        self._writing = service.state.writer.desk.writing
+        self._commit = self._writing.commit
+        self.begun, self.go = asyncio.Event(), asyncio.Event()
+        self.fails: Exception | None = None
+        self._writing.commit = self
+
+    async def __call__(self, *arguments) -> None:
+        self._writing.commit = self._commit
+        self.begun.set()
+        await self.go.wait()
+        if self.fails:
+            raise self.fails
+        await self._commit(*arguments)
+
+
+async def while_committing(service: Service, fails: Exception | None) -> tuple[BaseException | None, list]:
+    """Send one round, and while it is being committed small requests, a large one and one that was sent before."""
+    await until_writer(service)
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(service.client(pod=f"p{number}")) for number in range(4)]
+        log = await service.tenant_log(clients[0])
+        again = draft()
+        before = (await clients[0].append(log, [again]))[0]
+        await clients[1].append(log, [draft()])
+        held = Held(service)
+        held.fails = fails
+        first = asyncio.create_task(clients[1].append(log, [draft()]))
+        await held.begun.wait()
+        others = [
+            asyncio.create_task(clients[0].append(log, [again])),
+            asyncio.create_task(clients[2].append(log, [draft(), draft()])),
+            asyncio.create_task(clients[3].append(log, [draft() for _ in range(200)])),
+        ]
+        await asyncio.sleep(0.2)
+        assert not any(each.done() for each in others)
+        held.go.set()
+        said = await asyncio.gather(first, return_exceptions=True)
+        found = await asyncio.gather(*others)
+        assert found[0] == [before]
+        later = await clients[1].append(log, [draft()])
+        await service.signed(log, later[0].index + 1)
+        assert verify_bundle(await clients[0].export(log), (await clients[0].log(log))["keys"]).problems == []
+        return (said[0] if isinstance(said[0], BaseException) else None), sorted(
+            each.index for answer in [*found[1:], later, *([] if fails else said)] for each in answer
+        )
+
+
+async def test_what_comes_while_a_round_is_committed_is_in_the_next(service: Service) -> None:
+    error, indices = await while_committing(service, None)
+    assert error is None
+    assert indices == list(range(3, 3 + 1 + 2 + 200 + 1))
+
+
+async def test_what_was_placed_behind_a_round_that_failed_is_placed_anew(service: Service) -> None:
+    error, indices = await while_committing(service, StoreUnavailableError("gone"))
+    assert isinstance(error, AuditUnavailable)
+    assert indices == list(range(3, 3 + 2 + 200 + 1))

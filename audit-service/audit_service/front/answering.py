@@ -9,10 +9,10 @@ from typing import Any
 
 from audit_contract.form import Unplaced
 from audit_service.front.channel import GOOD, NOT, Channel
-from audit_service.http.append import parse
 from audit_service.http.errors import EXPECTED, translate
 from audit_service.http.state import State
-from audit_service.log.batch import Item, Outcome, Request
+from audit_service.http.taking import parse
+from audit_service.log.batch import BusyError, Item, Outcome, Request
 from audit_service.metrics import REFUSED
 
 _log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Answering:
         request.answer.add_done_callback(partial(self._sequenced, number))
 
     def _sequenced(self, number: int, answer: "asyncio.Future[Outcome]") -> None:
-        error = answer.exception()
+        error = BusyError("the writer was stopped") if answer.cancelled() else answer.exception()
         if error is not None:
             self._refuse(number, error)
             return

@@ -56,7 +56,7 @@ class Fronts:
             files = (self._address.fileno(), theirs.fileno())
             command = (f"--address={files[0]}", f"--channel={files[1]}", f"--inside={self._inside}")
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "audit_service", "front", *command, pass_fds=files
+                sys.executable, "-m", "audit_service.front", *command, pass_fds=files
             )
         try:
             return await process.wait()

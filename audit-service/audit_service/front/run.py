@@ -1,4 +1,4 @@
-"""A front's process."""
+"""A front as a process of its own, started by `serve`: it imports as little as it can, so that it is soon there."""
 
 import os
 import socket
@@ -9,9 +9,9 @@ from starlette.types import Receive, Scope, Send
 from audit_service.front.channel import Channel
 from audit_service.front.desk import FrontDesk
 from audit_service.front.forward import Forward
-from audit_service.http import append
+from audit_service.http import taking
 from audit_service.http.errors import ApiError, response
-from audit_service.serve import run_server
+from audit_service.http.server import run_server
 from audit_service.settings import Settings
 
 
@@ -23,9 +23,9 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        log = append.log_of(scope)
+        log = taking.log_of(scope)
         if log is not None and not scope["query_string"]:
-            await append.or_refused(partial(self._append, log), scope, receive, send, self._desk.refused)
+            await taking.or_refused(partial(self._append, log), scope, receive, send, self._desk.refused)
             return
         try:
             await self._forward(scope, receive, send)
@@ -33,8 +33,8 @@ class Front:
             await response(error)(scope, receive, send)
 
     async def _append(self, log: str, scope: Scope, receive: Receive, send: Send) -> None:
-        _, outcome = await append.take(self._desk, log, scope, receive)
-        await append.answer(send, 200, append.receipts(outcome))
+        _, outcome = await taking.take(self._desk, log, scope, receive)
+        await taking.answer(send, 200, taking.receipts(outcome))
 
 
 async def run_front(settings: Settings, address: int, channel: int, inside: str) -> None:

@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from audit_service.http import append, entries, erasures, evidence, logs, openapi, probes, program, proofs
+from audit_service.http import append, entries, erasures, evidence, logs, openapi, probes, program, proofs, taking
 from audit_service.http.errors import EXPECTED, handle
 from audit_service.http.state import State
 from audit_service.pages.routes import routes as pages
@@ -21,12 +21,12 @@ class Application(Starlette):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        log = append.log_of(scope)
+        log = taking.log_of(scope)
         if log is None:
             await super().__call__(scope, receive, send)
             return
         scope["app"], scope["path_params"] = self, {"log": log}
-        await append.or_refused(append.APPEND, scope, receive, send)
+        await taking.or_refused(append.APPEND, scope, receive, send)
 
 
 def build(state: State) -> Starlette:

@@ -8,7 +8,6 @@ from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from audit_service.http.append import Batch
 from audit_service.http.erasures import Erasure
 from audit_service.http.logs import NewLog
 from audit_service.http.openapi_parts import (
@@ -31,6 +30,7 @@ from audit_service.http.openapi_parts import (
     path_text,
     query,
 )
+from audit_service.http.taking import Batch
 
 _MODELS: Final[tuple[type[BaseModel], ...]] = (Batch, NewLog, Erasure)
 _INDEX: Final = path_text("index", "An entry's index, from 0.")

@@ -61,15 +61,20 @@ class Sequencer:
         self._wake.set()
 
     def _placed_at_once(self, request: Request) -> bool:
-        """Place a small request in the next round while this one is being committed; tell whether that could be done."""
-        size = len(request.items)
-        return (
-            self._committing
-            and size <= _SMALL
-            and len(self._next.leaves) + size <= self._pace.round_drafts // 2
-            and not self._sources[_key(request)]
-            and self._placing.at_once(self._next, request)
-        )
+        """Place a request that has just come in the next round, while this one is being committed; tell whether it was.
+
+        A large one waits its turn behind those that wait and leaves half of the round to small ones. These wait only behind
+        those of their own source.
+        """
+        small = len(request.items) <= _SMALL
+        behind = self._sources[_key(request)] if small else self._waiting
+        room = self._pace.round_drafts if small else self._pace.round_drafts // 2
+        return self._committing and not behind and self._placed_ahead(request, room)
+
+    def _placed_ahead(self, request: Request, room: int) -> bool:
+        """Place a request in the next round if that has not more drafts than there is room for; tell whether it was."""
+        fits = len(self._next.leaves) + len(request.items) <= room
+        return fits and self._placing.at_once(self._next, request)
 
     async def run(self) -> None:
         """Sequence for ever. Raises FencedError when another process has become the writer."""
@@ -102,16 +107,17 @@ class Sequencer:
         self._signing.set()
 
     def _take(self, room: int) -> list[Request]:
-        """Take what there is room for: first small requests, up to half a round, then what has waited longest.
+        """Take what there is room for: first small requests, up to half of it, then what has waited longest.
 
         A source's own order is kept.
         """
         taken: list[Request] = []
         later: deque[Request] = deque() if self._drafts > room else self._waiting
         held: set[SourceKey] = set()
+        half = room // 2
         for request in self._waiting if later is not self._waiting else ():
             size = len(request.items)
-            if size <= _SMALL and _key(request) not in held and room - size >= self._pace.round_drafts // 2:
+            if size <= _SMALL and _key(request) not in held and room - size >= half:
                 taken.append(request)
                 room -= size
             else:
@@ -179,11 +185,18 @@ class Sequencer:
 
     async def _commit(self, made: Round) -> None:
         growth = self._placing.growth(made)
+        committing = asyncio.create_task(self._writing.commit(growth, made.leaves, made.sources))
         self._committing = True
         try:
-            await self._writing.commit(growth, made.leaves, made.sources)
+            await asyncio.sleep(0)  # it is on its way: now there is time for the next round
+            while self._waiting and self._placed_ahead(self._waiting[0], self._pace.round_drafts // 2):
+                self._sources[_key(self._waiting.popleft())] -= 1
+            await committing
         finally:
             self._committing = False
+            if not committing.done():
+                committing.cancel()
+                await asyncio.wait({committing})
         ROUND_DRAFTS.observe(len(made.leaves))
         APPENDED.inc(len(made.leaves))
         for log, (old, new) in growth.items():

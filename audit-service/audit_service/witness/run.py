@@ -3,7 +3,7 @@
 import logging
 import time
 
-from audit_service.serve import run_server
+from audit_service.http.server import run_server
 from audit_service.witness.config import WitnessConfig
 from audit_service.witness.core import Witness
 from audit_service.witness.http import build
