@@ -76,8 +76,6 @@ class Answering:
             self._refuse(number, error)
 
     def _refuse(self, number: int, error: BaseException) -> None:
-        if not isinstance(error, Exception):
-            raise error
         if not isinstance(error, EXPECTED):
             _log.error("an append failed for a reason nobody thought of", exc_info=error)
         said = translate(error)

@@ -1,12 +1,12 @@
 """What a front does not answer itself is passed on to the writer's process, whole and as it comes, and so is the answer."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
-import aiohttp
+import httpx
 from starlette.types import Receive, Scope, Send
-from yarl import URL
 
 from audit_service.http.errors import ApiError
 
@@ -15,25 +15,18 @@ _HOP: Final = frozenset(
 )
 """Headers of one connection (RFC 9110 section 7.6.1)."""
 _OURS: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"forwarded", b"expect"})
-_CHUNK: Final = 1 << 16
+_IDLE_SECONDS: Final = 15.0  # much less than the other server keeps a connection
 
 
 class Forward:
     """An ASGI application in front of another on a Unix socket, which believes it who called and how."""
 
     def __init__(self, path: str) -> None:
-        connector = aiohttp.UnixConnector(path, limit=0)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
-        )
+        self._transport = httpx.AsyncHTTPTransport(uds=path, limits=httpx.Limits(keepalive_expiry=_IDLE_SECONDS))
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._session.close()
+        await self._transport.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as long as its caller is there. Raises ApiError 503 when the other is not there."""
@@ -54,31 +47,31 @@ class Forward:
         sends = b"content-length" in names or b"transfer-encoding" in names
         if not sends:
             asked.set()
-        url = URL.build(scheme="http", host="writer", path=scope["raw_path"].decode("latin-1"), encoded=True)
-        query = scope["query_string"].decode("latin-1")
+        query = scope["query_string"]
+        target = scope["raw_path"] + (b"?" + query if query else b"")
+        request = httpx.Request(
+            scope["method"],
+            httpx.URL(scheme="http", host="writer", raw_path=target),
+            headers=_onward(scope),
+            content=body if sends else None,
+        )
         try:
-            async with self._session.request(
-                scope["method"],
-                URL(f"{url}?{query}", encoded=True) if query else url,
-                headers=_onward(scope),
-                data=body if sends else None,
-                allow_redirects=False,
-            ) as found:
-                head = [(name.lower(), value) for name, value in found.raw_headers if name.lower() not in _HOP]
-                await send({"type": "http.response.start", "status": found.status, "headers": head})
-                async for part in found.content.iter_chunked(_CHUNK):
-                    await send({"type": "http.response.body", "body": part, "more_body": True})
-                await send({"type": "http.response.body", "body": b""})
-        except aiohttp.ClientConnectorError as error:
+            found = await self._transport.handle_async_request(request)
+        except httpx.ConnectError as error:
             raise ApiError(503, "the audit service is starting") from error
+        async with contextlib.aclosing(found):
+            head = [(name.lower(), value) for name, value in found.headers.raw if name.lower() not in _HOP]
+            await send({"type": "http.response.start", "status": found.status_code, "headers": head})
+            async for part in found.aiter_raw():
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
 
 
-def _onward(scope: Scope) -> list[tuple[str, str]]:
+def _onward(scope: Scope) -> list[tuple[bytes, bytes]]:
     """Return the headers to pass on, with who called and how."""
     kept = [(name, value) for name, value in scope["headers"] if name not in _HOP and name not in _OURS]
     caller = scope["client"][0] if scope.get("client") else "unknown"
-    added = [("X-Forwarded-For", caller), ("X-Forwarded-Proto", scope["scheme"])]
-    return [*((name.decode("latin-1"), value.decode("latin-1")) for name, value in kept), *added]
+    return [*kept, (b"x-forwarded-for", caller.encode()), (b"x-forwarded-proto", scope["scheme"].encode())]
 
 
 async def _body(receive: Receive, asked: asyncio.Event) -> AsyncIterator[bytes]:

@@ -27,7 +27,7 @@ EXPECTED: Final = (ApiError, SequenceError, StoreError)
 """What is answered and needs no line in the service's log."""
 
 
-def translate(error: Exception) -> ApiError:
+def translate(error: BaseException) -> ApiError:
     """Return what an error means to the caller."""
     match error:
         case ApiError():
