@@ -63,12 +63,17 @@ class Frontier:
         return root
 
 
-def root_of(leaf_hashes: Iterable[bytes]) -> bytes:
-    """Return the Merkle tree hash over these leaf hashes."""
+def frontier_of(leaf_hashes: Iterable[bytes]) -> Frontier:
+    """Return the frontier of the tree of these leaf hashes."""
     frontier = Frontier()
     for hashed in leaf_hashes:
         frontier.append(hashed)
-    return frontier.root()
+    return frontier
+
+
+def root_of(leaf_hashes: Iterable[bytes]) -> bytes:
+    """Return the Merkle tree hash over these leaf hashes."""
+    return frontier_of(leaf_hashes).root()
 
 
 def _split(size: int) -> int:

@@ -7,9 +7,10 @@ entries, each after its length as a big-endian uint16.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
-from audit_contract.merkle import HASH_SIZE, Frontier, NodeReader, ProofError
+from audit_contract.merkle import HASH_SIZE, NodeReader, ProofError
 
 WIDTH: Final = 256
 HEIGHT: Final = 8
@@ -95,14 +96,18 @@ def reader(tiles: Mapping[Tile, bytes], size: int) -> NodeReader:
 
 
 def subtree(data: bytes, start: int, count: int) -> bytes:
-    """Return the root over `count` hashes of a tile from the hash `start` on."""
+    """Return the root over `count` hashes of a tile, a power of two, from the hash `start` on."""
     part = data[start * HASH_SIZE : (start + count) * HASH_SIZE]
-    if len(part) != count * HASH_SIZE:
-        raise ProofError(f"a tile of {len(data)} bytes has no hashes {start} to {start + count}")
-    frontier = Frontier()
-    for hashed in split_hashes(part):
-        frontier.append(hashed)
-    return frontier.root()
+    if len(part) != count * HASH_SIZE or count.bit_count() != 1:
+        raise ProofError(f"a tile of {len(data)} bytes has no subtree of the hashes {start} to {start + count}")
+    while len(part) > HASH_SIZE:
+        part = b"".join([_over(part[at : at + 2 * HASH_SIZE]) for at in range(0, len(part), 2 * HASH_SIZE)])
+    return part
+
+
+def _over(pair: bytes) -> bytes:
+    """Return `node_hash` of two hashes that lie side by side."""
+    return sha256(b"\x01" + pair).digest()
 
 
 def split_hashes(data: bytes) -> list[bytes]:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from audit_contract.merkle import HASH_SIZE, Frontier, perfect_nodes
-from audit_contract.tiles import WIDTH, Tile, reader, split_hashes, subtree, width_at
+from audit_contract.merkle import HASH_SIZE, Frontier, frontier_of
+from audit_contract.tiles import WIDTH, Tile, TileError, split_hashes, subtree, width_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,32 +34,31 @@ class GrowingTree:
 
     def __init__(self, size: int = 0, tiles: Mapping[Tile, bytes] | None = None) -> None:
         """Take up a tree from its `edge`. Raises TileError when a tile is missing or of another width."""
-        found = tiles or {}
-        read = reader(found, size)
-        self._frontier = Frontier(size, (read(*node) for node in perfect_nodes(0, size)))
-        self._edge = {tile.level: split_hashes(found[tile]) for tile in edge(size)}
+        self.size = size
+        self._edge: dict[int, list[bytes]] = {}
+        for tile in edge(size):
+            data = (tiles or {}).get(tile)
+            if data is None or len(data) != tile.width * HASH_SIZE:
+                raise TileError(f"{tile.path} is missing or not {tile.width} hashes long")
+            self._edge[tile.level] = split_hashes(data)
         self.full: list[FullTile] = []
 
-    @property
-    def size(self) -> int:
-        """Return the number of leaves."""
-        return self._frontier.size
-
     def root(self) -> bytes:
-        """Return the Merkle tree hash."""
-        return self._frontier.root()
+        """Return the Merkle tree hash: over the perfect subtrees, which are all in the edge."""
+        perfect = [node for level in sorted(self._edge, reverse=True) for node in frontier_of(self._edge[level]).nodes]
+        return Frontier(self.size, perfect).root()
 
     def append(self, leaf_hash: bytes) -> None:
         """Add a leaf by its hash; tiles that become full wait in `full` until `take_full`."""
-        self._frontier.append(leaf_hash)
-        self._push(0, leaf_hash, (self.size - 1) // WIDTH)
+        self._push(0, leaf_hash, self.size // WIDTH)
+        self.size += 1
 
     def _push(self, level: int, hashed: bytes, index: int) -> None:
         hashes = self._edge.setdefault(level, [])
         hashes.append(hashed)
         if len(hashes) == WIDTH:
             data = b"".join(hashes)
-            root = subtree(data, 0, len(data) // HASH_SIZE)
+            root = subtree(data, 0, WIDTH)
             self.full.append(FullTile(level, index, data, root))
             hashes.clear()
             self._push(level + 1, root, index // WIDTH)

@@ -5,6 +5,7 @@ from typing import Final
 
 import asyncpg
 
+from audit_contract.merkle import HASH_SIZE
 from audit_contract.tiles import WIDTH, Tile
 from audit_service.store.connect import POOL_SECONDS
 from audit_service.store.errors import DamagedError, translated
@@ -12,6 +13,21 @@ from audit_service.store.records import Generation, LogRecord, Signed, SourceHea
 from audit_service.store.searching import question
 
 _LOGS: Final = "SELECT number, name, origin, kind, tenant, namespace, region, retention_days, sealed_key FROM log "
+_TILES: Final = f"""
+SELECT CASE WHEN width = {WIDTH} THEN (
+                SELECT hashes FROM tile WHERE (log, level, index) = ($1, asked.level, asked.index))
+            WHEN level = 0 THEN (
+                SELECT string_agg(hash, '' ORDER BY index) FROM leaf
+                 WHERE log = $1 AND index >= asked.index * {WIDTH} AND index < asked.index * {WIDTH} + width)
+            ELSE (
+                SELECT string_agg(root, '' ORDER BY index) FROM tile
+                 WHERE log = $1 AND level = asked.level - 1
+                   AND index >= asked.index * {WIDTH} AND index < asked.index * {WIDTH} + width)
+       END AS hashes
+  FROM unnest($2::smallint[], $3::bigint[], $4::int[]) WITH ORDINALITY AS asked (level, index, width, number)
+ ORDER BY number
+"""  # noqa: S608  # the only thing put in is a constant
+"""A tile that is not full is not stored: its hashes are the leaves' own, or the roots of the tiles below."""
 
 
 class ReadingStore:
@@ -139,24 +155,15 @@ class ReadingStore:
 
     async def tile(self, log: int, tile: Tile) -> bytes | None:
         """Return a tile's hashes, full or partial; None when the log has not grown to it."""
-        if tile.width == WIDTH:
-            rows = await self._fetch(
-                "SELECT hashes FROM tile WHERE log = $1 AND level = $2 AND index = $3", log, tile.level, tile.index
-            )
-            return rows[0]["hashes"] if rows else None
-        start = tile.index * WIDTH
-        if tile.level == 0:
-            query = "SELECT hash FROM leaf WHERE log = $1 AND index >= $2 AND index < $3 ORDER BY index"
-            rows = await self._fetch(query, log, start, start + tile.width)
-        else:
-            query = "SELECT root FROM tile WHERE log = $1 AND level = $4 AND index >= $2 AND index < $3 ORDER BY index"
-            rows = await self._fetch(query, log, start, start + tile.width, tile.level - 1)
-        return b"".join(row[0] for row in rows) if len(rows) == tile.width else None
+        return (await self.tiles(log, [tile])).get(tile)
 
     async def tiles(self, log: int, wanted: Iterable[Tile]) -> dict[Tile, bytes]:
         """Return tiles' hashes; one that is missing is left out."""
-        found = {tile: await self.tile(log, tile) for tile in sorted(set(wanted))}
-        return {tile: data for tile, data in found.items() if data is not None}
+        asked = sorted(set(wanted))
+        columns = ([tile.level for tile in asked], [tile.index for tile in asked], [tile.width for tile in asked])
+        rows = await self._fetch(_TILES, log, *columns)
+        found = zip(asked, (row["hashes"] for row in rows), strict=True)
+        return {tile: data for tile, data in found if data is not None and len(data) == tile.width * HASH_SIZE}
 
     async def find(
         self, log: int, begin: int, limit: int, filters: dict[str, str], size: int, *, newest: bool = False
