@@ -33,7 +33,7 @@ from tests.audit_service.service import TENANT_LOG  # noqa: E402
 from tests.audit_service.stage import Outside, outside  # noqa: E402
 from tests.interop.programs import TESSERA_VERSION, programs  # noqa: E402
 
-CASES = [(clients, batch) for batch in (1, 16, 256) for clients in (1, 8, 32)]
+CASES = [(1, 1), (8, 1), (32, 1), (WRITERS, 1), *((clients, batch) for batch in (16, 256) for clients in (1, 8, 32))]
 PROBED = [(32, 1), (8, 16), (32, 256)]
 LEAF_BYTES = 500  # about what one of the service's leaves has; hammer's own are a few bytes
 BARS = {"batches": 1.5, "one": 0.5, "signed": 250.0}
@@ -134,11 +134,17 @@ def report(found: dict[str, list[dict[str, float]]], seconds: float, rounds: int
         if (name := f"signed {clients}x{batch}")
     ]
     batches = max(of(f"ours {clients}x{batch}") for clients, batch in CASES if batch > 1) / peer
-    one = max(of(f"ours {clients}x1") for clients in (1, 8, 32)) / peer
+    one, many = (of(f"ours {clients}x1") / peer for clients in (32, WRITERS))
     signed = max(of(f"signed {clients}x{batch}", "signed99") for clients, batch in PROBED)
     goals = [
         ["in batches, against Tessera", f"{batches:.2f}", f"≥ {BARS['batches']}", _met(batches >= BARS["batches"])],
-        ["one entry a request, against Tessera", f"{one:.2f}", f"≥ {BARS['one']}", _met(one >= BARS["one"])],
+        ["one entry a request, 32 clients", f"{one:.2f}", f"≥ {BARS['one']}", _met(one >= BARS["one"])],
+        [
+            f"one entry a request, as many clients as Tessera has writers ({WRITERS})",
+            f"{many:.2f}",
+            f"≥ {BARS['one']}",
+            _met(many >= BARS["one"]),
+        ],
         [
             "entry → signed checkpoint, p99",
             f"{signed:.0f} ms",

@@ -150,7 +150,7 @@ class Pace(Part):
     witness_ms: int = Field(500, ge=1, le=60_000, description="Least time between two rounds of asking the witnesses.")
     round_drafts: int = Field(512, ge=256, description="Drafts committed in one transaction at most.")
     unsigned_drafts: int = Field(
-        3072, ge=1, description="Durable entries without a checkpoint before a round waits a moment."
+        2560, ge=1, description="Durable entries without a checkpoint before a round waits a moment."
     )
     waiting_drafts: int = Field(32_768, ge=256, description="Drafts waiting to be committed before 503 is answered.")
 

@@ -11,6 +11,16 @@ from audit_service.log.sealing import ValueSealer
 from audit_service.settings import Identity
 from audit_service.store.records import LogRecord
 
+Answer = tuple[list[tuple[int, bytes]], int]
+"""The index and leaf hash of each draft of a request, and its source's next number."""
+
+
+def outcome(request: Request, answer: Answer) -> Outcome:
+    """Return an answer with the ids that it is about."""
+    placed, following = answer
+    pairs = zip(request.items, placed, strict=True)
+    return Outcome(tuple(Placed(item.id, *place) for item, place in pairs), following)
+
 
 class FrontDesk:
     """Takes appends in. A log that was found is remembered: its identity and its key never change."""
@@ -49,16 +59,22 @@ class FrontDesk:
             self._sealers[found.number] = ValueSealer(key)
         return found
 
+    def found_before(self, name: str) -> LogRecord | None:
+        """Return the log with this name, None for one that was not asked for yet."""
+        return self._logs.get(name)
+
     def sealer(self, log: LogRecord) -> ValueSealer:
         """Return what seals the values of a log that was found."""
         return self._sealers[log.number]
 
     async def submit(self, request: Request, body: bytes) -> Outcome:
         """Wait until a request is durable. Raises ApiError."""
+        return outcome(request, await self.append(request, body))
+
+    def append(self, request: Request, body: bytes) -> "asyncio.Future[Answer]":
+        """Have a request made durable."""
         items = [(item.id, *item.unplaced, item.seq, item.values) for item in request.items]
-        placed, following = await self._ask("append", request.log.number, request.kind, request.source, body, items)
-        ids = (item.id for item in request.items)
-        return Outcome(tuple(Placed(entry, *place) for entry, place in zip(ids, placed, strict=True)), following)
+        return self._ask("append", request.log.number, request.kind, request.source, body, items)
 
     def refused(self, status: int) -> None:
         """Have a refusal counted that the writer's process has not seen."""

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from audit_service.front.channel import Channel
 from audit_service.front.desk import FrontDesk
 from audit_service.front.forward import Forward
+from audit_service.front.protocol import AppendProtocol
 from audit_service.http import taking
 from audit_service.http.errors import ApiError, response
 from audit_service.http.server import run_server
@@ -19,13 +20,13 @@ class Front:
     """An ASGI application that takes in appends, and passes on what else there is and what waits for a checkpoint."""
 
     def __init__(self, desk: FrontDesk, forward: Forward) -> None:
-        self._desk, self._forward = desk, forward
+        self.desk, self._forward = desk, forward
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         log = taking.log_of(scope)
         if log is not None and not scope["query_string"]:
-            await taking.or_refused(partial(self._append, log), scope, receive, send, self._desk.refused)
+            await taking.or_refused(partial(self._append, log), scope, receive, send, self.desk.refused)
             return
         try:
             await self._forward(scope, receive, send)
@@ -33,7 +34,7 @@ class Front:
             await response(error)(scope, receive, send)
 
     async def _append(self, log: str, scope: Scope, receive: Receive, send: Send) -> None:
-        _, outcome = await taking.take(self._desk, log, scope, receive)
+        _, outcome = await taking.take(self.desk, log, scope, receive)
         await taking.answer(send, 200, taking.receipts(outcome))
 
 
@@ -43,6 +44,8 @@ async def run_front(settings: Settings, address: int, channel: int, inside: str)
     desk.open(await Channel.open(socket.socket(fileno=channel), desk.heard, partial(os._exit, 1)))
     forward = Forward(inside)
     try:
-        await run_server(Front(desk, forward), settings.listen, socket.socket(fileno=address), lifespan="off")
+        await run_server(
+            Front(desk, forward), settings.listen, socket.socket(fileno=address), lifespan="off", http=AppendProtocol
+        )
     finally:
         await forward.close()

@@ -52,12 +52,16 @@ class TokenChecker:
         self._fetching = asyncio.Lock()
         self._known: dict[bytes, tuple[float, Caller]] = {}
 
+    def known(self, authorization: str) -> Caller | None:
+        """Return who an Authorization header is by that was checked before and is still good, None for any other."""
+        known = self._known.get(_digest(authorization))
+        return known[1] if known is not None and known[0] > time.time() else None
+
     async def check(self, authorization: str) -> Caller:
         """Return who an Authorization header is by. Raises ApiError 401 (not believed) or 503 (the keys cannot be had)."""
-        key = sha256(authorization.encode("utf-8", "surrogatepass")).digest()
-        known = self._known.get(key)
-        if known is not None and known[0] > time.time():
-            return known[1]
+        known = self.known(authorization)
+        if known is not None:
+            return known
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise ApiError(401, "a bearer token is needed: a service account token with this service's audience")
@@ -65,7 +69,7 @@ class TokenChecker:
         caller = _caller(claims)
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        self._known[key] = (float(claims["exp"]), caller)
+        self._known[_digest(authorization)] = (float(claims["exp"]), caller)
         return caller
 
     async def _claims(self, token: str) -> dict[str, Any]:
@@ -113,6 +117,10 @@ class TokenChecker:
             return
         self._keys = {key.key_id: key for key in found.keys if key.key_id}
         self._fetched = time.monotonic()
+
+
+def _digest(authorization: str) -> bytes:
+    return sha256(authorization.encode("utf-8", "surrogatepass")).digest()
 
 
 def _caller(claims: dict[str, Any]) -> Caller:

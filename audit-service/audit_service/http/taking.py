@@ -23,7 +23,7 @@ from audit_service.settings import Identity
 from audit_service.store.records import LogRecord
 
 MAX_BODY: Final = 16 * 1024 * 1024
-_LARGE: Final = 32_768
+LARGE: Final = 32_768
 """Bytes; bodies above are read one after the other, so that the many small ones need not wait for all that are there."""
 _PATH: Final = re.compile(r"/v1/logs/([^/]+)/entries")
 
@@ -89,17 +89,17 @@ async def take(desk: Desk, name: str, scope: Scope, receive: Receive) -> tuple[L
     caller = await desk.tokens.check(headers.get(b"authorization", b"").decode("latin-1"))
     log = await desk.find_log(name)
     body = await _body(receive, headers)
-    if len(body) > _LARGE:
+    if len(body) > LARGE:
         async with desk.large:
             await asyncio.sleep(0)
-            request = _prepared(desk, caller, log, body)
+            request = prepared(desk, caller, log, body)
     else:
-        request = _prepared(desk, caller, log, body)
+        request = prepared(desk, caller, log, body)
     return log, await desk.submit(request, body)
 
 
-def _prepared(desk: Desk, caller: Caller, log: LogRecord, body: bytes) -> Request:
-    """Return a batch ready to be sequenced."""
+def prepared(desk: Desk, caller: Caller, log: LogRecord, body: bytes) -> Request:
+    """Return a batch ready to be sequenced. Raises ApiError."""
     drafts, source = parse(body)
     access.check_append(caller, log, source, desk.identity)
     sealer = desk.sealer(log)

@@ -104,7 +104,7 @@ class Integrator:
             signed = await self._extend(log, signed, tree, leaves)
             self._trees[log] = tree
             self._sizes[log] = signed.size
-            self._sequencer.note_signed(log, signed.size, size)
+            self._sequencer.note_signed(log, signed.size)
             async with self.signed:
                 self.signed.notify_all()
         return signed

@@ -51,11 +51,6 @@ class Placing:
         """Read everything again: what was made is not what is stored."""
         self._states.clear()
 
-    def size(self, log: int) -> int | None:
-        """Return the log's size after what was made, None when it is not known."""
-        state = self._states.get(log)
-        return None if state is None else state.size
-
     def growth(self, made: Round) -> dict[int, tuple[int, int]]:
         """Return the old and new size of each log that a round makes grow."""
         return {log: (old, self._states[log].size) for log, old in made.old_sizes.items()}

@@ -38,7 +38,8 @@ class Sequencer:
         self._next = Round()
         self._committing = self._stopped = False
         self._wake = asyncio.Event()
-        self._unsigned: dict[int, int] = {}
+        self._durable: dict[int, int] = {}  # entries of each log that was written to, and
+        self._signed: dict[int, int] = {}  # how many of them a checkpoint covers
         self._signing = asyncio.Event()
         self.grown: set[int] = set()
         self.has_grown = asyncio.Event()
@@ -96,14 +97,17 @@ class Sequencer:
         """Wait while too much is durable and not signed. A moment at most: signing that stands still stops no entry."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
-                while sum(self._unsigned.values()) > self._pace.unsigned_drafts:
+                while self._unsigned() > self._pace.unsigned_drafts:
                     self._signing.clear()
                     await self._signing.wait()
 
-    def note_signed(self, log: int, size: int, durable: int) -> None:
-        """Take note that a checkpoint covers `size` of the log's `durable` entries."""
-        known = self._placing.size(log)
-        self._unsigned[log] = (durable if known is None else known) - size
+    def _unsigned(self) -> int:
+        """Return how many entries are durable and under no checkpoint, as far as this process has written and signed."""
+        return sum(max(0, durable - self._signed.get(log, durable)) for log, durable in self._durable.items())
+
+    def note_signed(self, log: int, size: int) -> None:
+        """Take note that a checkpoint covers `size` of the log's entries."""
+        self._signed[log] = size
         self._signing.set()
 
     def _take(self, room: int) -> list[Request]:
@@ -200,7 +204,8 @@ class Sequencer:
         ROUND_DRAFTS.observe(len(made.leaves))
         APPENDED.inc(len(made.leaves))
         for log, (old, new) in growth.items():
-            self._unsigned[log] = self._unsigned.get(log, 0) + new - old
+            self._signed.setdefault(log, old)  # older ones are caught up with, whatever waits
+            self._durable[log] = new
         self.grown.update(growth)
         self.has_grown.set()
 
