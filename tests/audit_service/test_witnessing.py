@@ -104,6 +104,8 @@ async def test_checkpoints_are_cosigned_and_the_bundle_shows_the_quorum(
             await cosigned(service, await fill(service, 5))
             async with service.client() as client, service.http() as http:
                 data = await client.export(TENANT_LOG)
+                durable = (await client.log(TENANT_LOG))["durable"]  # that it was exported is an entry too
+                await cosigned(service, durable)
                 shown = await http.get(f"/v1/logs/{TENANT_LOG}/checkpoint/witnessed")
                 facts = await client.log(TENANT_LOG)
             assert len(parse(shown.content).signatures) == 4
