@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from audit_contract.client import AuditClient
+from audit_contract.client import AuditClient, AuditUnavailable
 from audit_service.settings import CONFIG_VARIABLE, Identity, Listen, Settings
 from tests.audit_service.postgres import Postgres, free_port
 from tests.audit_service.service import Cluster, make_settings, migrated
@@ -96,3 +96,15 @@ def outside(tmp_path: Path, python: str = sys.executable, **more: object) -> Ite
         server.shutdown()
         server.server_close()
         folder.rmdir()
+
+
+async def retried(call, *arguments: object, **more: object):
+    """Call until the service is available again."""
+    said = ""
+    for _ in range(6000):  # a busy machine takes seconds to start a program, and several crashes may follow one another
+        try:
+            return await call(*arguments, **more)
+        except AuditUnavailable as error:
+            said = str(error)
+            await asyncio.sleep(0.05)
+    raise AssertionError(f"it never came back: {said}")

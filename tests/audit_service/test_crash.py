@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from audit_contract import bundle as bundles
-from audit_contract.client import AuditUnavailable, Receipt
+from audit_contract.client import Receipt
 from audit_contract.entry import Change
 from audit_contract.leaf import read_leaf
 from audit_contract.tiles import split_entries
 from audit_contract.verify import verify_bundle
 from tests.audit_service.service import TENANT_LOG, draft
-from tests.audit_service.stage import Outside
+from tests.audit_service.stage import Outside, retried
 from tests.audit_service.stage import outside as staged
 
 
@@ -29,23 +29,12 @@ def outside(tmp_path: Path) -> Iterator[Outside]:
         yield found
 
 
-async def _retried(call, *arguments: object, **more: object):
-    said = ""
-    for _ in range(6000):  # a busy machine takes seconds to start a program, and several crashes may follow one another
-        try:
-            return await call(*arguments, **more)
-        except AuditUnavailable as error:
-            said = str(error)
-            await asyncio.sleep(0.05)
-    raise AssertionError(f"it never came back: {said}")
-
-
 async def _write(outside: Outside, pod: str, done: asyncio.Event, receipts: list[Receipt]) -> None:
     chance = random.Random(pod)  # noqa: S311  # repeatable, not secret
     async with outside.client(pod) as client:
         while not done.is_set():
             drafts = [draft(change=[Change(path="/x", new=pod)]) for _ in range(chance.choice((1, 1, 4, 16)))]
-            receipts += await _retried(client.append, TENANT_LOG, drafts)
+            receipts += await retried(client.append, TENANT_LOG, drafts)
 
 
 async def _crash(outside: Outside, times: int, receipts: list[Receipt]) -> None:
@@ -60,15 +49,15 @@ async def _crash(outside: Outside, times: int, receipts: list[Receipt]) -> None:
             outside.kill()
             outside.start()
         async with outside.client(f"watch-{number}") as client:
-            await _retried(client.log, TENANT_LOG)
+            await retried(client.log, TENANT_LOG)
             if number % 2:
-                receipts += await _retried(client.append, TENANT_LOG, [draft()])
+                receipts += await retried(client.append, TENANT_LOG, [draft()])
 
 
 async def campaign(outside: Outside, times: int) -> None:
     receipts: list[Receipt] = []
     async with outside.client("first") as client:
-        await _retried(
+        await retried(
             client.ensure_log, TENANT_LOG, tenant="acme", namespace="tenant-acme", region="r", retention_days=1
         )
         done = asyncio.Event()
@@ -76,13 +65,13 @@ async def campaign(outside: Outside, times: int) -> None:
         await _crash(outside, times, receipts)
         done.set()
         await asyncio.gather(*writers)
-        last = (await _retried(client.append, TENANT_LOG, [draft()]))[0].index
+        last = (await retried(client.append, TENANT_LOG, [draft()]))[0].index
         for _ in range(600):
-            facts = await _retried(client.log, TENANT_LOG)
+            facts = await retried(client.log, TENANT_LOG)
             if facts["size"] > last:
                 break
             await asyncio.sleep(0.05)
-        data = await _retried(client.export, TENANT_LOG)
+        data = await retried(client.export, TENANT_LOG)
     report = verify_bundle(data, facts["keys"])
     assert report.problems == []
     bundle = bundles.read(data)

@@ -23,7 +23,7 @@ from audit_service.front.channel import Channel, pair
 from audit_service.front.desk import FrontDesk
 from audit_service.front.run import Front
 from tests.audit_service.service import TENANT_LOG, Service, draft
-from tests.audit_service.stage import Outside, outside
+from tests.audit_service.stage import Outside, outside, retried
 
 PATH = f"/v1/logs/{TENANT_LOG}/entries"
 
@@ -158,14 +158,6 @@ def test_frames_are_read_however_they_are_cut(messages: list[tuple], cuts: list[
 def stage(tmp_path: Path) -> Iterator[Outside]:
     with outside(tmp_path) as found:
         yield found
-
-
-async def retried(call, *arguments, **more):
-    for _ in range(600):
-        with contextlib.suppress(AuditUnavailable):
-            return await call(*arguments, **more)
-        await asyncio.sleep(0.05)
-    raise AssertionError("it never came back")
 
 
 def front_of(stage: Outside) -> int:

@@ -9,11 +9,10 @@ from typing import Any
 
 from audit_contract.form import Unplaced
 from audit_service.front.channel import GOOD, NOT, Channel
-from audit_service.http.errors import EXPECTED, translate
+from audit_service.http.errors import EXPECTED, count, translate
 from audit_service.http.state import State
 from audit_service.http.taking import parse
 from audit_service.log.batch import BusyError, Item, Outcome, Request
-from audit_service.metrics import REFUSED
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +43,7 @@ class Answering:
             case "append":
                 self._append(number, *rest)
             case "refused":
-                REFUSED.labels(status=str(rest[0])).inc()
+                count(rest[0])
             case _:
                 task = asyncio.get_running_loop().create_task(self._find(number, *rest))
                 self._tasks.add(task)

@@ -70,7 +70,7 @@ class AppendProtocol(CorkedProtocol):
             self._desk.append(request, body).add_done_callback(partial(self._appended, cycle, request))
 
     def _ready(self, cycle: RequestResponseCycle, log: str, body: bytes) -> Request | None:
-        authorization = next((value for name, value in cycle.scope["headers"] if name == b"authorization"), b"")
+        authorization = dict(cycle.scope["headers"]).get(b"authorization", b"")
         caller, record = self._desk.tokens.known(authorization.decode("latin-1")), self._desk.found_before(log)
         if caller is None or record is None:
             return None

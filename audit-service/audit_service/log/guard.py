@@ -10,9 +10,9 @@ import logging
 from pathlib import Path
 
 from audit_contract.checkpoint import Checkpoint, from_text
-from audit_contract.merkle import leaf_hash, perfect_nodes
+from audit_contract.merkle import leaf_hash
 from audit_contract.note import NoteError, parse
-from audit_contract.tiles import TileError, tile_for
+from audit_contract.tiles import TileError
 from audit_service.durable import write_durably
 from audit_service.log.tree import GrowingTree, edge
 from audit_service.store.errors import DamagedError
@@ -75,9 +75,8 @@ async def _root_at(reading: ReadingStore, log: int, size: int) -> bytes:
     The remembered checkpoint may be ahead of the stored one: a process can end between remembering and storing it.
     """
     start = min(size, (await reading.checkpoint(log)).size)
-    wanted = {*edge(start), *(tile_for(*node, start) for node in perfect_nodes(0, start))}
     try:
-        tree = GrowingTree(start, await reading.tiles(log, wanted))
+        tree = GrowingTree(start, await reading.tiles(log, edge(start)))
         for leaf in await reading.leaves(log, start, size):
             tree.append(leaf_hash(leaf.data))
     except (TileError, DamagedError, KeyError) as error:

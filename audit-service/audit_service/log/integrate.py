@@ -9,8 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from audit_contract.merkle import leaf_hash, perfect_nodes
-from audit_contract.tiles import tile_for
+from audit_contract.merkle import leaf_hash
 from audit_service.log.books import Books
 from audit_service.log.clock import Clock
 from audit_service.log.guard import Guard
@@ -120,8 +119,7 @@ class Integrator:
 
     async def _load(self, log: int, signed: Signed) -> GrowingTree:
         """Take the tree up from its stored edge, and refuse it when that does not lead to the root that was signed."""
-        wanted = {*edge(signed.size), *(tile_for(*node, signed.size) for node in perfect_nodes(0, signed.size))}
-        tree = GrowingTree(signed.size, await self._reading.tiles(log, wanted))
+        tree = GrowingTree(signed.size, await self._reading.tiles(log, edge(signed.size)))
         if tree.root() != signed.root:
             raise DamagedError(f"the stored tree of {signed.size} leaves has not the root that was signed")
         return tree
