@@ -167,8 +167,3 @@ class Action(StrEnum):
 
 SERVICE_SOURCE: Final = "audit"
 """The source that is the audit service itself."""
-
-
-def source_of(action: Action) -> str:
-    """Return the action's source, the part before the first colon."""
-    return action.value.partition(":")[0]

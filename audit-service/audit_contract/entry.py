@@ -7,6 +7,7 @@ Unicode NFC, times are UTC with microseconds, and there are no fractions except 
 import os
 import time
 import unicodedata
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -21,8 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-from audit_contract.actions import Action, source_of
-from audit_contract.canonical import MAX_INTEGER, canonical
+from audit_contract.actions import Action
+from audit_contract.canonical import MAX_INTEGER
 
 MAX_VALUE: Final = 32_768
 """Bytes a committed value may have in canonical form; what is larger is named by its hash."""
@@ -41,7 +42,8 @@ def uuid7() -> str:
 
 def timestamp(at: datetime | None = None) -> str:
     """Return a time (now when None) as UTC text with microseconds."""
-    return (at or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    text = (at or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds")
+    return f"{text.removesuffix('+00:00')}Z"
 
 
 def _is_time(text: str) -> str:
@@ -67,6 +69,8 @@ Zone = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_+-]{0,30}(/[A-Za-z0-9_
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$")]
 Whole = Annotated[int, Field(strict=True, ge=-MAX_INTEGER, le=MAX_INTEGER)]
 Fact = Annotated[bool, Field(strict=True)] | Whole | Text
+Plain = dict[str, Any]
+"""A draft as JSON has it, accepted, its action as text and without what is not set. A change's null is kept."""
 SourceKind = Literal["operator", "app", "job", "admission", "auditor"]
 
 
@@ -94,20 +98,23 @@ class Actor(Part):
 
     @field_validator("auth")
     @classmethod
-    def _components(cls, auth: dict[str, Any] | None) -> dict[str, Any] | None:
-        """Hold what every reader relies on to its form."""
-        said = auth or {}
-        components = said.get("components", ["id"])
-        if not isinstance(components, list) or not components or not all(type(each) is str for each in components):
-            raise ValueError("components: a list of text, the components that were proven")
-        if len(set(components)) != len(components):
-            raise ValueError("components: each is named once")
-        if type(said.get("mfa", False)) is not bool:
-            raise ValueError("mfa: true or false")
-        for key in _AUTH_TEXTS:
-            if type(said.get(key, "")) is not str:
-                raise ValueError(f"{key}: text")
+    def _auth(cls, auth: dict[str, Any] | None) -> dict[str, Any] | None:
+        check_auth(auth or {})
         return auth
+
+
+def check_auth(auth: Mapping[str, Any]) -> None:
+    """Hold what every reader relies on to its form. Raises ValueError."""
+    components = auth.get("components", ["id"])
+    if not isinstance(components, list) or not components or not all(type(each) is str for each in components):
+        raise ValueError("components: a list of text, the components that were proven")
+    if len(set(components)) != len(components):
+        raise ValueError("components: each is named once")
+    if type(auth.get("mfa", False)) is not bool:
+        raise ValueError("mfa: true or false")
+    for key in _AUTH_TEXTS:
+        if type(auth.get(key, "")) is not str:
+            raise ValueError(f"{key}: text")
 
 
 class ObjectRef(Part):
@@ -163,15 +170,10 @@ class Draft(Part):
     src: Source | None = None
 
     @model_validator(mode="after")
-    def _phases(self) -> Self:
-        if (self.phase == "outcome") != (self.intent is not None):
-            raise ValueError("intent: an outcome names the intent it ends, and nothing else does")
-        if self.phase == "intent" and self.result is not None:
-            raise ValueError("result: an intent has none yet")
-        if self.phase == "outcome" and self.result is None:
-            raise ValueError("result: an outcome has one of ok, denied, error")
-        if self.src is not None and source_of(self.action) != self.src.kind:
-            raise ValueError(f"action: {self.action} is not for a source of kind {self.src.kind}")
+    def _agreement(self) -> Self:
+        check_agreement(self.phase, self.intent, self.result)
+        if self.src is not None:
+            check_source(self.action, self.src.kind)
         return self
 
     def body(self) -> dict[str, Any]:
@@ -181,25 +183,33 @@ class Draft(Part):
             body["change"] = [each.model_dump(mode="json", exclude_unset=True) for each in self.change]
         return body
 
-    def values(self) -> list[tuple[str, bytes]]:
-        """Return (field, canonical bytes) of everything that is committed to instead of shown.
+    def plain(self) -> Plain:
+        """Return the draft as plain values, without what is not set."""
+        found: Plain = {"id": self.id, "event": self.event, "action": self.action.value, "phase": self.phase}
+        for key in ("tz", "intent", "result", "request", "system"):
+            value = getattr(self, key)
+            if value is not None:
+                found[key] = value
+        for key in ("actor", "object", "reason", "src"):
+            part = getattr(self, key)
+            if part is not None:
+                found[key] = {name: value for name, value in part.__dict__.items() if value is not None}
+        if self.change:
+            found["change"] = tuple({key: getattr(each, key) for key in each.model_fields_set} for each in self.change)
+        return found
 
-        Raises ValueError naming the field when a value has no canonical form or is larger than MAX_VALUE.
-        """
-        found: list[tuple[str, object]] = []
-        if self.reason is not None and self.reason.text is not None:
-            found.append(("reason.text", self.reason.text))
-        for number, change in enumerate(self.change):
-            sides = change.model_fields_set
-            found += [(f"change.{number}.{side}", getattr(change, side)) for side in ("old", "new") if side in sides]
-        return [(field, _value_bytes(field, value)) for field, value in found]
+
+def check_agreement(phase: str, intent: str | None, result: str | None) -> None:
+    """Hold to each other what says how far an act went. Raises ValueError naming the field."""
+    if (phase == "outcome") != (intent is not None):
+        raise ValueError("intent: an outcome names the intent it ends, and nothing else does")
+    if phase == "intent" and result is not None:
+        raise ValueError("result: an intent has none yet")
+    if phase == "outcome" and result is None:
+        raise ValueError("result: an outcome has one of ok, denied, error")
 
 
-def _value_bytes(field: str, value: object) -> bytes:
-    try:
-        data = canonical(value)
-    except ValueError as error:
-        raise ValueError(f"{field}: {error}") from error
-    if len(data) > MAX_VALUE:
-        raise ValueError(f"{field}: a value has at most {MAX_VALUE} bytes, this one {len(data)}; name its hash instead")
-    return data
+def check_source(action: str, kind: str) -> None:
+    """Refuse an action of another kind of source. Raises ValueError naming the field."""
+    if action.partition(":")[0] != kind:
+        raise ValueError(f"action: {action} is not for a source of kind {kind}")

@@ -5,12 +5,12 @@ t | v. So the place (`src.seq`, `src.prev`, `t.recv`, `t.clock`) goes between tw
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
-from audit_contract.canonical import CanonicalError
-from audit_contract.entry import Change, Draft
+from audit_contract.canonical import CanonicalError, canonical
+from audit_contract.entry import MAX_VALUE, Plain
 from audit_contract.leaf import LEAF_VERSION
 from audit_contract.tiles import MAX_ENTRY
 
@@ -56,18 +56,44 @@ class Unplaced(NamedTuple):
         )
 
 
-def unplaced(draft: Draft, origin: str, kind: str, source_id: str, commitments: Mapping[str, str]) -> Unplaced:
+def unplaced(draft: Plain, origin: str, kind: str, source_id: str, commitments: Mapping[str, str]) -> Unplaced:
     """Encode all of a draft's leaf but its place; `commitments` (hex) by field stand for the values.
 
     Raises ValueError when the leaf would be larger than a log entry can be.
     """
     before = _encode(_fields(draft, origin, commitments))[:-1]
-    after = b"" if draft.system is None else b',"system":' + _encode(draft.system)
+    after = b',"system":' + _encode(draft["system"]) if "system" in draft else b""
     if len(before) + len(after) + len(source_id) + _ROOM > MAX_ENTRY:
         raise ValueError(f"entry: it would be larger than the {MAX_ENTRY} bytes a log entry can have")
     source = b'"id":"%s","kind":"%s"' % (source_id.encode(), kind.encode())
-    zone = b"" if draft.tz is None else b',"tz":"%s"' % draft.tz.encode()
-    return Unplaced(before, source, after, draft.event.encode(), zone)
+    zone = b',"tz":"%s"' % draft["tz"].encode() if "tz" in draft else b""
+    return Unplaced(before, source, after, draft["event"].encode(), zone)
+
+
+def values(draft: Plain) -> list[tuple[str, bytes]]:
+    """Return (field, canonical bytes) of everything that is committed to instead of shown.
+
+    Raises ValueError naming the field when a value has no canonical form or is larger than MAX_VALUE.
+    """
+    found: list[tuple[str, bytes]] = []
+    if "reason" in draft and "text" in draft["reason"]:
+        found.append(("reason.text", _value_bytes("reason.text", draft["reason"]["text"])))
+    for number, change in enumerate(draft.get("change", ())):
+        for side in ("old", "new"):
+            if side in change:
+                field = f"change.{number}.{side}"
+                found.append((field, _value_bytes(field, change[side])))
+    return found
+
+
+def _value_bytes(field: str, value: object) -> bytes:
+    try:
+        data = canonical(value)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from error
+    if len(data) > MAX_VALUE:
+        raise ValueError(f"{field}: a value has at most {MAX_VALUE} bytes, this one {len(data)}; name its hash instead")
+    return data
 
 
 def _encode(value: object) -> bytes:
@@ -78,32 +104,18 @@ def _encode(value: object) -> bytes:
         raise CanonicalError(f"not a JSON value: {error}") from error
 
 
-def _fields(draft: Draft, origin: str, commitments: Mapping[str, str]) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "action": draft.action.value,
-        "actor": _set_fields(draft.actor.__dict__),
-        "id": draft.id,
-        "log": origin,
-        "object": _set_fields(draft.object.__dict__),
-        "phase": draft.phase,
-    }
-    for key in ("intent", "request", "result"):
-        value = getattr(draft, key)
-        if value is not None:
-            fields[key] = value
-    if draft.change:
-        fields["change"] = [_change(number, each, commitments) for number, each in enumerate(draft.change)]
-    if draft.reason is not None:
-        fields["reason"] = {"code": draft.reason.code}
-        if draft.reason.text is not None:
-            fields["reason"]["text"] = {"c": commitments["reason.text"]}
+def _fields(draft: Plain, origin: str, commitments: Mapping[str, str]) -> Plain:
+    fields = draft.copy()
+    for elsewhere in ("event", "src", "system", "tz"):
+        fields.pop(elsewhere, None)
+    fields["log"] = origin
+    if "change" in fields:
+        fields["change"] = [_change(number, each, commitments) for number, each in enumerate(fields["change"])]
+    if "text" in fields.get("reason", ()):
+        fields["reason"] = {**fields["reason"], "text": {"c": commitments["reason.text"]}}
     return fields
 
 
-def _set_fields(part: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in part.items() if value is not None}
-
-
-def _change(number: int, change: Change, commitments: Mapping[str, str]) -> dict[str, Any]:
+def _change(number: int, change: Plain, commitments: Mapping[str, str]) -> Plain:
     sides = {side: commitments.get(f"change.{number}.{side}") for side in ("old", "new")}
-    return {"path": change.path, **{side: {"c": found} for side, found in sides.items() if found is not None}}
+    return {"path": change["path"], **{side: {"c": found} for side, found in sides.items() if found is not None}}

@@ -15,6 +15,7 @@ from audit_contract.checkpoint import Checkpoint
 from audit_contract.commitment import commit
 from audit_contract.entry import Actor, Change, Draft, ObjectRef
 from audit_contract.form import Place, unplaced
+from audit_contract.form import values as values_of
 from audit_contract.keys import KeySigner, KeyType
 from audit_contract.merkle import leaf_hash, root_of
 from audit_contract.note import Note
@@ -50,9 +51,9 @@ def leaves(count: int, log: str = LOG, *, salt: bytes = bytes(32)) -> tuple[list
         intent = draft.id
         source = f"a/{index % 5}"
         seq, prev = heads.get(source, (0, None))
-        commitments = {field: commit(salt, value) for field, value in draft.values()}
+        commitments = {field: commit(salt, value) for field, value in values_of(draft.plain())}
         place = Place(seq, prev, f"2026-11-23T12:00:00.{index:06d}Z", CLOCK)
-        entries.append(unplaced(draft, log, "operator", source, commitments).leaf(place))
+        entries.append(unplaced(draft.plain(), log, "operator", source, commitments).leaf(place))
         heads[source] = (seq + 1, leaf_hash(entries[-1]).hex())
         rows = [("old", index), ("new", [index])] if draft.change else []
         values.append(

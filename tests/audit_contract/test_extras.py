@@ -39,7 +39,7 @@ def announcement(digest: str, *, source: str = "audit", action: str = ANNOUNCE) 
         actor=Actor(type="system", sub="cloister-audit"), action=action, object=ObjectRef(type="Log", id=LOG),
         result="ok", system={DIGEST: digest},
     )  # fmt: skip
-    return unplaced(draft, LOG, source, "cloister-audit/1", {}).leaf(
+    return unplaced(draft.plain(), LOG, source, "cloister-audit/1", {}).leaf(
         Place(0, None, "2026-11-23T12:00:01.000000Z", CLOCK)
     )
 

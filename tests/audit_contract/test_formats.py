@@ -17,6 +17,7 @@ from audit_contract.checkpoint import Checkpoint, from_text, open_checkpoint
 from audit_contract.commitment import commit
 from audit_contract.entry import Actor, Change, Draft, ObjectRef, Reason, timestamp, uuid7
 from audit_contract.form import Place, unplaced
+from audit_contract.form import values as values_of
 from audit_contract.keys import KeySigner, KeyType, parse_vkey
 from audit_contract.leaf import LeafError, field_name, field_number, read_leaf
 from audit_contract.note import Note, NoteError, SignatureError, UnsignedError, open_note, parse
@@ -205,11 +206,11 @@ def test_a_leaf_is_canonical_and_reads_back(sub, value, text, seq, first, zone) 
         object=ObjectRef(type="Document", id=sub), change=(Change(path="/a", old=value), Change(path="/b", new=None)),
         reason=Reason(code="X", text=text), system={"image": sub}, request=sub,
     )  # fmt: skip
-    values = draft.values()
+    values = values_of(draft.plain())
     assert [field for field, _ in values] == ["reason.text"] * bool(text) + ["change.0.old", "change.1.new"]
     commitments = {field: commit(bytes(32), data) for field, data in values}
     place = Place(seq, None if first else "ab" * 32, timestamp(), b'{"error_us":1,"synchronised":true}')
-    data = unplaced(draft, "o/audit/x", "operator", "a/b", commitments).leaf(place)
+    data = unplaced(draft.plain(), "o/audit/x", "operator", "a/b", commitments).leaf(place)
     assert rfc8785.dumps(json.loads(data)) == data
     leaf = read_leaf(data)
     assert dict(leaf.commitments()) == commitments

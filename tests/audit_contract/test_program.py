@@ -157,7 +157,7 @@ def test_times_that_run_backwards_alone_are_exit_5(program: Path, tmp_path: Path
             object=ObjectRef(type="D", id="1"),
         )
         place = Place(0, None, f"2026-11-23T12:00:0{second}.000000Z", CLOCK)
-        entries.append(unplaced(draft, LOG, "operator", f"a/{number}", {}).leaf(place))
+        entries.append(unplaced(draft.plain(), LOG, "operator", f"a/{number}", {}).leaf(place))
     file = tmp_path / "b.tar"
     file.write_bytes(bundles.write(members_of(entries, [[], []]).items()))
     code, said = run(program, "--json", "bundle", file)
@@ -178,7 +178,7 @@ def test_nothing_a_source_wrote_can_steer_a_terminal_whatever_its_encoding(progr
         object=ObjectRef(type="Document", id="\x9b31m\n0 forged line"),
     )  # fmt: skip
     place = Place(0, None, "2026-11-23T12:00:00.000000Z", CLOCK)
-    entry = unplaced(draft, LOG, "operator", "a/0", {}).leaf(place)
+    entry = unplaced(draft.plain(), LOG, "operator", "a/0", {}).leaf(place)
     file = tmp_path / "b.tar"
     file.write_bytes(bundles.write(members_of([entry], [[]]).items()))
     for encoding in ("utf-8", "ascii", "latin-1"):

@@ -163,6 +163,7 @@ async def test_the_services_own_role_can_change_nothing(service: Service, statem
     async with service.client() as client:
         log = await service.tenant_log(client)
         await client.append(log, [draft(change=[Change(path="/x", new=1)])])
+    await service.signed(log, 2)
     connection = await asyncpg.connect(**service_arguments(service.settings.database))
     try:
         with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.RaiseError)):

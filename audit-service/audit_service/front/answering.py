@@ -4,7 +4,6 @@ import asyncio
 import logging
 import socket
 from dataclasses import astuple
-from functools import partial
 from typing import Any
 
 from audit_contract.form import Unplaced
@@ -12,7 +11,7 @@ from audit_service.front.channel import GOOD, NOT, Channel
 from audit_service.http.errors import EXPECTED, count, translate
 from audit_service.http.state import State
 from audit_service.http.taking import parse
-from audit_service.log.batch import BusyError, Item, Outcome, Request
+from audit_service.log.batch import Item, Outcome, Request
 
 _log = logging.getLogger(__name__)
 
@@ -52,29 +51,25 @@ class Answering:
     def _append(self, number: int, log: int, kind: str, source: str, body: bytes, rows: list[tuple[Any, ...]]) -> None:
         items = tuple(Item(entry, Unplaced(*form), seq, values) for entry, *form, seq, values in rows)
         try:
-            request = Request(self._state.books.read_before(log), kind, source, items, lambda: parse(body)[0])
+            record = self._state.books.read_before(log)
+            request = Request(record, kind, source, items, lambda: parse(body)[0], answer=_Asked(self, number))
             self._state.writer.desk.sequencer.enqueue(request)
         except Exception as error:
-            self._refuse(number, error)
-            return
-        request.answer.add_done_callback(partial(self._sequenced, number))
+            self.refuse(number, error)
 
-    def _sequenced(self, number: int, answer: "asyncio.Future[Outcome]") -> None:
-        error = BusyError("the writer was stopped") if answer.cancelled() else answer.exception()
-        if error is not None:
-            self._refuse(number, error)
-            return
-        placed, following = answer.result()
-        self._say(number, GOOD, ([(each.index, each.hash) for each in placed], following))
+    def accept(self, number: int, outcome: Outcome) -> None:
+        """Answer that a batch is durable."""
+        self._say(number, GOOD, ([(each.index, each.hash) for each in outcome.placed], outcome.next))
 
     async def _find(self, number: int, name: str) -> None:
         try:
             log = await self._state.find_log(name)
             self._say(number, GOOD, (astuple(log), self._state.sealer(log).key))
         except Exception as error:
-            self._refuse(number, error)
+            self.refuse(number, error)
 
-    def _refuse(self, number: int, error: BaseException) -> None:
+    def refuse(self, number: int, error: BaseException) -> None:
+        """Answer that nothing of a question came about."""
         if not isinstance(error, EXPECTED):
             _log.error("an append failed for a reason nobody thought of", exc_info=error)
         said = translate(error)
@@ -83,3 +78,23 @@ class Answering:
     def _say(self, number: int, how: str, said: tuple[Any, ...]) -> None:
         if self._channel is not None:
             self._channel.send((number, how, said))
+
+
+class _Asked:
+    """A batch that a front asked for: it is answered the moment this is known."""
+
+    __slots__ = ("_answering", "_done", "_number")
+
+    def __init__(self, answering: Answering, number: int) -> None:
+        self._answering, self._number, self._done = answering, number, False
+
+    def done(self) -> bool:
+        return self._done
+
+    def set_result(self, outcome: Outcome) -> None:
+        self._done = True
+        self._answering.accept(self._number, outcome)
+
+    def set_exception(self, error: Exception) -> None:
+        self._done = True
+        self._answering.refuse(self._number, error)

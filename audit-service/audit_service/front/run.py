@@ -35,7 +35,7 @@ class Front:
 
     async def _append(self, log: str, scope: Scope, receive: Receive, send: Send) -> None:
         _, outcome = await taking.take(self.desk, log, scope, receive)
-        await taking.answer(send, 200, taking.receipts(outcome))
+        await taking.answer(send, 200, taking.receipts(outcome.placed, outcome.next))
 
 
 async def run_front(settings: Settings, address: int, channel: int, inside: str) -> None:

@@ -1,6 +1,5 @@
 """Who may do what. Pure: each question is a function of the caller and the log."""
 
-from audit_contract.entry import Source
 from audit_service.http.errors import ApiError
 from audit_service.http.identity import Caller
 from audit_service.settings import Identity
@@ -35,7 +34,7 @@ def wrote(caller: Caller, source: str) -> bool:
     return source.split("/", maxsplit=1)[0] == caller.account
 
 
-def check_append(caller: Caller, log: LogRecord, source: Source, identity: Identity) -> None:
+def check_append(caller: Caller, log: LogRecord, kind: str, source: str, identity: Identity) -> None:
     """Refuse a source that is not the caller's own or not entitled to this log. Raises ApiError 403."""
     if caller.subject == identity.operator:
         kinds = {"operator"}
@@ -45,8 +44,8 @@ def check_append(caller: Caller, log: LogRecord, source: Source, identity: Ident
         kinds = {_TENANT_KINDS.get(caller.account, "job")}
     else:
         raise ApiError(403, f"{caller.subject} may not write to {log.name}")
-    if source.kind not in kinds:
-        raise ApiError(403, f"src.kind: {caller.subject} is not a source of kind {source.kind} in {log.name}")
-    account, pod, *_ = source.id.split("/")
+    if kind not in kinds:
+        raise ApiError(403, f"src.kind: {caller.subject} is not a source of kind {kind} in {log.name}")
+    account, pod, *_ = source.split("/")
     if account != caller.account or (caller.pod and pod != caller.pod):
         raise ApiError(403, f"src.id: {caller.subject} writes as {caller.account}/{caller.pod or '<pod uid>'}")

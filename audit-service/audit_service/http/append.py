@@ -29,7 +29,7 @@ class AppendEndpoint:
         state: State = scope["app"].state.service
         waits = _waits(scope["query_string"])
         log, outcome = await taking.take(state, scope["path_params"]["log"], scope, receive)
-        facts = taking.receipts(outcome)
+        facts = taking.receipts(outcome.placed, outcome.next)
         status = 200
         if waits:
             end = 1 + max(each.index for each in outcome.placed)

@@ -5,18 +5,19 @@ The one call that must be fast, so it is plain ASGI without a request object.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 import orjson
 from pydantic import Field, ValidationError
 from starlette.types import Message, Receive, Scope, Send
 
-from audit_contract.entry import MAX_BATCH, Draft, Part, Source
+from audit_contract.entry import MAX_BATCH, Draft, Part, Plain
+from audit_contract.plain import PlainReader
 from audit_service.http import access
 from audit_service.http.errors import EXPECTED, ApiError, count, response
 from audit_service.http.identity import Caller, TokenChecker
-from audit_service.log.batch import Outcome, Placed, Request
+from audit_service.log.batch import Item, Outcome, Placed, Request
 from audit_service.log.preparing import prepare
 from audit_service.log.sealing import ValueSealer
 from audit_service.settings import Identity
@@ -57,6 +58,9 @@ class Batch(Part):
     """The body: 1 to 256 drafts of one source, recorded together or not at all."""
 
     entries: list[Draft] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+_READER: Final = PlainReader(Batch)
 
 
 def log_of(scope: Scope) -> str | None:
@@ -100,42 +104,55 @@ async def take(desk: Desk, name: str, scope: Scope, receive: Receive) -> tuple[L
 
 def prepared(desk: Desk, caller: Caller, log: LogRecord, body: bytes) -> Request:
     """Return a batch ready to be sequenced. Raises ApiError."""
-    drafts, source = parse(body)
-    access.check_append(caller, log, source, desk.identity)
-    sealer = desk.sealer(log)
+    drafts, kind, source = parse(body)
+    access.check_append(caller, log, kind, source, desk.identity)
+    return Request(log, kind, source, items_of(drafts, log, desk.sealer(log)), lambda: drafts)
+
+
+def items_of(drafts: Sequence[Plain], log: LogRecord, sealer: ValueSealer) -> tuple[Item, ...]:
+    """Return drafts of one source ready but for their places. Raises ApiError 422 naming the field."""
     items = []
     for number, draft in enumerate(drafts):
+        source = draft["src"]
         try:
-            items.append(prepare(draft, log, source.kind, source.id, draft.src.seq if draft.src else 0, sealer))
+            items.append(prepare(draft, log, source["kind"], source["id"], source["seq"], sealer))
         except ValueError as error:
             raise ApiError(422, f"entries.{number}.{error}") from error
-    return Request(log, source.kind, source.id, tuple(items), lambda: drafts)
+    return tuple(items)
 
 
-def receipts(outcome: Outcome) -> dict[str, Any]:
+def receipts(placed: Iterable[Placed], following: int) -> dict[str, Any]:
     """Return the answer to a batch: where each entry is, and its source's next number."""
-    return {"entries": [_receipt(each) for each in outcome.placed], "next": outcome.next}
+    return {
+        "entries": [{"id": each, "index": index, "leafHash": hashed.hex()} for each, index, hashed in placed],
+        "next": following,
+    }
 
 
-def _receipt(placed: Placed) -> dict[str, Any]:
-    return {"id": placed.id, "index": placed.index, "leafHash": placed.hash.hex()}
+def parse(body: bytes) -> tuple[list[Plain], str, str]:
+    """Read a batch: its drafts, and the kind and id of their one source.
+
+    Raises ApiError 422 naming the field; what was in the field is not repeated.
+    """
+    drafts = _READER.read(body)
+    if drafts is None:
+        drafts = _read(body)
+    sources = {(draft["src"]["kind"], draft["src"]["id"]) if "src" in draft else None for draft in drafts}
+    source = sources.pop()
+    if sources or source is None:
+        raise ApiError(422, "src: every draft of a batch has one, and it is the same source")
+    if len({draft["id"] for draft in drafts}) != len(drafts):
+        raise ApiError(422, "id: two drafts of the batch have the same")
+    return drafts, *source
 
 
-def parse(body: bytes) -> tuple[list[Draft], Source]:
-    """Read a batch. Raises ApiError 422 naming the field; what was in the field is not repeated."""
+def _read(body: bytes) -> list[Plain]:
     try:
-        drafts = Batch.model_validate_json(body).entries
+        return [draft.plain() for draft in Batch.model_validate_json(body).entries]
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False, include_context=False)
         fields = [{"field": ".".join(str(part) for part in each["loc"]), "problem": each["msg"]} for each in found[:20]]
         raise ApiError(422, f"{fields[0]['field']}: {fields[0]['problem']}", fields=fields) from None
-    sources = {(draft.src.kind, draft.src.id) if draft.src else None for draft in drafts}
-    source = drafts[0].src
-    if len(sources) != 1 or source is None:
-        raise ApiError(422, "src: every draft of a batch has one, and it is the same source")
-    if len({draft.id for draft in drafts}) != len(drafts):
-        raise ApiError(422, "id: two drafts of the batch have the same")
-    return drafts, source
 
 
 async def _body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:

@@ -3,12 +3,11 @@
 What is made once an entry is a NamedTuple: a third of what a frozen dataclass costs to make, and as unchangeable.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from audit_contract.entry import Draft
+from audit_contract.entry import Plain
 from audit_contract.form import Unplaced
 from audit_service.store.records import LogRecord
 
@@ -58,6 +57,35 @@ class Outcome(NamedTuple):
     next: int
 
 
+class Answer(Protocol):
+    """What is told how a request went, once: a future, or what calls back at once."""
+
+    def done(self) -> bool:
+        """Tell whether it was told, or whoever asked went away."""
+
+    def set_result(self, outcome: Outcome, /) -> None:
+        """Tell that the request is durable."""
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Tell that nothing of it is."""
+
+
+class Nobody:
+    """The answer that nobody waits for, or not yet."""
+
+    __slots__ = ()
+
+    def done(self) -> bool:
+        """Say that it may come."""
+        return False
+
+    def set_result(self, _: Outcome, /) -> None:
+        """Be told in vain."""
+
+    def set_exception(self, _: Exception, /) -> None:
+        """Be told in vain."""
+
+
 @dataclass(eq=False, slots=True)
 class Request:
     """Drafts of one source for one log, all or none of which become durable. An own entry is numbered by the service.
@@ -69,6 +97,6 @@ class Request:
     kind: str
     source: str
     items: tuple[Item, ...]
-    drafts: Callable[[], Sequence[Draft]]
+    drafts: Callable[[], Sequence[Plain]]
     numbered: bool = True
-    answer: "asyncio.Future[Outcome]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    answer: Answer = field(default_factory=Nobody)

@@ -25,8 +25,9 @@ class OwnEntries:
 
     async def append(self, log: LogRecord, draft: Draft) -> Outcome:
         """Record one act of the service."""
-        item = prepare(draft, log, SERVICE_SOURCE, self.source, 0, self._books.sealer(log))
-        request = Request(log, SERVICE_SOURCE, self.source, (item,), lambda: (draft,), numbered=False)
+        plain = draft.plain()
+        item = prepare(plain, log, SERVICE_SOURCE, self.source, 0, self._books.sealer(log))
+        request = Request(log, SERVICE_SOURCE, self.source, (item,), lambda: (plain,), numbered=False)
         return await self._sequencer.submit(request)
 
 

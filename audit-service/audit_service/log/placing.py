@@ -81,26 +81,30 @@ class Placing:
         self, made: Round, request: Request, state: _LogState, fresh: tuple[Item, ...], known: dict[str, Stored]
     ) -> Outcome:
         """Give the fresh ones their places."""
-        source = (request.kind, request.source)
-        if fresh:
-            made.old_sizes.setdefault(request.log.number, state.size)
-            state.received = max(state.received, timestamp(self._clock()))
-        placed = {item.id: self._add(made, request, state, item) for item in fresh}
-        placed |= {entry: Placed(entry, stored.index, stored.hash) for entry, stored in known.items()}
-        return Outcome(tuple(placed[item.id] for item in request.items), state.sources.get(source, SourceHead()).next)
+        placed = self._add(made, request, state, fresh) if fresh else ()
+        if known:
+            found = {each.id: each for each in placed}
+            found |= {entry: Placed(entry, stored.index, stored.hash) for entry, stored in known.items()}
+            placed = tuple(found[item.id] for item in request.items)
+        return Outcome(placed, state.sources.get((request.kind, request.source), SourceHead()).next)
 
-    def _add(self, made: Round, request: Request, state: _LogState, item: Item) -> Placed:
-        source = (request.kind, request.source)
-        head = state.sources.get(source, SourceHead())
-        place = Place(head.next, head.last.hex() or None, state.received, self._evidence())
-        data = item.unplaced.leaf(place)
-        leaf = NewLeaf(request.log.number, state.size, item.id, leaf_hash(data), data, item.values)
-        state.size += 1
-        state.sources[source] = SourceHead(head.next + 1, leaf.hash)
-        made.leaves.append(leaf)
-        made.ids[leaf.log, leaf.id] = leaf
-        made.sources[leaf.log, *source] = state.sources[source]
-        return Placed(leaf.id, leaf.index, leaf.hash)
+    def _add(self, made: Round, request: Request, state: _LogState, items: tuple[Item, ...]) -> tuple[Placed, ...]:
+        log, source = request.log.number, (request.kind, request.source)
+        made.old_sizes.setdefault(log, state.size)
+        state.received = max(state.received, timestamp(self._clock()))
+        following, last = state.sources.get(source, SourceHead())
+        evidence = self._evidence()
+        placed = []
+        for number, item in enumerate(items):
+            data = item.unplaced.leaf(Place(following + number, last.hex() or None, state.received, evidence))
+            last = leaf_hash(data)
+            leaf = NewLeaf(log, state.size + number, item.id, last, data, item.values)
+            made.leaves.append(leaf)
+            made.ids[log, item.id] = leaf
+            placed.append(Placed(item.id, leaf.index, last))
+        state.size += len(items)
+        state.sources[source] = made.sources[log, *source] = SourceHead(following + len(items), last)
+        return tuple(placed)
 
     async def _load(self, log: int) -> _LogState:
         size = await self._reading.size(log)

@@ -46,11 +46,13 @@ class Sequencer:
 
     async def submit(self, request: Request) -> Outcome:
         """Wait until the request is durable. Raises SequenceError's children or StoreError's."""
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        request.answer = answer
         self.enqueue(request)
-        return await request.answer
+        return await answer
 
     def enqueue(self, request: Request) -> None:
-        """Have the request sequenced; its `answer` says how that went. Raises BusyError."""
+        """Have the request sequenced; its `answer` is told how that went. Raises BusyError."""
         if self._stopped:
             raise BusyError("this process is no longer the writer")
         if self._drafts + len(request.items) > self._pace.waiting_drafts:

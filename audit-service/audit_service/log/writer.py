@@ -151,6 +151,7 @@ class Writer:
         finally:
             self._desk = None
             WRITER.set(0)
+            await writing.close()
 
     async def _open(self, desk: Desk, fence: int) -> None:
         """Make sure that the platform's log is there, and say in it who writes now."""

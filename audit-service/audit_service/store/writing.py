@@ -1,6 +1,7 @@
 """Everything that is written, each in one transaction under the writer's fence."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Final
 
 import asyncpg
@@ -17,7 +18,7 @@ SourceKey = tuple[int, str, str]
 
 # A round is one statement, so it takes one round trip and is its own transaction. A log that cannot be grown from the size that
 # was expected, or a fence that is no longer the writer's, lets nothing of that log in.
-_COMMIT: Final = """
+_GROWN: Final = """
 WITH mine AS (SELECT FROM writer WHERE fence = $1 FOR SHARE),
      grown AS (UPDATE head SET size = wanted.new
                  FROM unnest($2::int[], $3::bigint[], $4::bigint[]) AS wanted (log, old, new)
@@ -26,15 +27,17 @@ WITH mine AS (SELECT FROM writer WHERE fence = $1 FOR SHARE),
      leaves AS (INSERT INTO leaf (log, index, id, hash, data)
                 SELECT * FROM unnest($5::int[], $6::bigint[], $7::uuid[], $8::bytea[], $9::bytea[]) AS new (log)
                  WHERE log IN (SELECT log FROM grown)),
-     beside AS (INSERT INTO value (log, index, field, sealed)
-                SELECT * FROM unnest($10::int[], $11::bigint[], $12::int[], $13::bytea[]) AS new (log)
-                 WHERE log IN (SELECT log FROM grown)),
      senders AS (INSERT INTO source (log, kind, id, next, last)
-                 SELECT * FROM unnest($14::int[], $15::text[], $16::text[], $17::bigint[], $18::bytea[]) AS new (log)
+                 SELECT * FROM unnest($10::int[], $11::text[], $12::text[], $13::bigint[], $14::bytea[]) AS new (log)
                   WHERE log IN (SELECT log FROM grown)
-                     ON CONFLICT (log, kind, id) DO UPDATE SET next = excluded.next, last = excluded.last)
-SELECT count(*) FROM grown
-"""
+                     ON CONFLICT (log, kind, id) DO UPDATE SET next = excluded.next, last = excluded.last)"""
+_BESIDE: Final = """,
+     beside AS (INSERT INTO value (log, index, field, sealed)
+                SELECT * FROM unnest($15::int[], $16::bigint[], $17::int[], $18::bytea[]) AS new (log)
+                 WHERE log IN (SELECT log FROM grown))"""
+_COUNT: Final = "\nSELECT count(*) FROM grown\n"
+_COMMIT: Final = _GROWN + _COUNT
+_COMMIT_VALUES: Final = _GROWN + _BESIDE + _COUNT
 _INTEGRATE: Final = """
 WITH moved AS (UPDATE checkpoint SET size = $3, root = $4, note = $5, signed = now()
                 WHERE log = $1 AND size = $2 AND EXISTS (SELECT FROM writer WHERE fence = $6 FOR SHARE)
@@ -62,6 +65,26 @@ class WritingStore:
     def __init__(self, pool: asyncpg.Pool, fence: int) -> None:
         self._pool = pool
         self.fence = fence
+        self._held: asyncpg.Connection | None = None
+
+    @contextlib.asynccontextmanager
+    async def _committing(self) -> AsyncIterator[asyncpg.Connection]:
+        """Lend the connection that commits, which one round does at a time: taking it anew costs a tenth of a small round."""
+        if self._held is not None and self._held.is_closed():
+            await self.close()
+        if self._held is None:
+            self._held = await self._pool.acquire(timeout=POOL_SECONDS)
+        try:
+            yield self._held
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        held, self._held = self._held, None
+        if held is not None:
+            await self._pool.release(held)
 
     async def commit(
         self, growth: Mapping[int, tuple[int, int]], leaves: Sequence[NewLeaf], sources: Mapping[SourceKey, SourceHead]
@@ -71,15 +94,16 @@ class WritingStore:
         Raises FencedError, DuplicateError (an id is already there) or StoreUnavailableError.
         """
         values = [(leaf.log, leaf.index, field, sealed) for leaf in leaves for field, sealed in leaf.values]
-        async with translated(), self._pool.acquire(timeout=POOL_SECONDS) as connection:
-            grown = await connection.fetchval(
-                _COMMIT,
-                self.fence,
-                *_columns([(log, *sizes) for log, sizes in growth.items()], 3),
-                *_columns([leaf[:5] for leaf in leaves], 5),
-                *_columns(values, 4),
-                *_columns([(*key, *head) for key, head in sources.items()], 5),
-            )
+        rows = [
+            *_columns([(log, *sizes) for log, sizes in growth.items()], 3),
+            *_columns([leaf[:5] for leaf in leaves], 5),
+            *_columns([(*key, *head) for key, head in sources.items()], 5),
+        ]
+        async with translated(), self._committing() as connection:
+            if values:
+                grown = await connection.fetchval(_COMMIT_VALUES, self.fence, *rows, *_columns(values, 4))
+            else:
+                grown = await connection.fetchval(_COMMIT, self.fence, *rows)
         if grown != len(growth):
             raise FencedError(f"fence {self.fence} is not the writer's, or a log has grown without it")
 
