@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -107,18 +106,39 @@ func (s *sender) post(query, body string) []byte {
 	if _, err := fmt.Fprintf(s.out, "POST "+s.head, "/entries"+query, len(body), body); err != nil {
 		fail(err)
 	}
-	response, err := http.ReadResponse(s.in, nil)
-	if err != nil {
-		fail(err)
-	}
-	data, err := io.ReadAll(response.Body)
-	if err != nil {
-		fail(err)
-	}
-	if response.StatusCode != http.StatusOK {
-		fail(fmt.Errorf("%s: %.300s", response.Status, data))
+	status, data := s.answer()
+	if status != "200" {
+		fail(fmt.Errorf("%s: %.300s", status, data))
 	}
 	return data
+}
+
+// answer reads one answer: its status and its body, which the service always says the length of.
+func (s *sender) answer() (string, []byte) {
+	status, length := s.line()[len("HTTP/1.1 "):][:3], -1
+	for line := s.line(); line != ""; line = s.line() {
+		name, value, _ := strings.Cut(line, ":")
+		if strings.EqualFold(name, "content-length") {
+			length, _ = strconv.Atoi(strings.TrimSpace(value))
+		}
+	}
+	if length < 0 {
+		fail(fmt.Errorf("%s: an answer of which the length is not said", status))
+	}
+	data := make([]byte, length)
+	if _, err := io.ReadFull(s.in, data); err != nil {
+		fail(err)
+	}
+	return status, data
+}
+
+// line reads one line of an answer's head.
+func (s *sender) line() string {
+	line, err := s.in.ReadString('\n')
+	if err != nil || len(line) > 4096 {
+		fail(fmt.Errorf("no answer: %w", err))
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
 }
 
 // send appends batches until the time is over.
