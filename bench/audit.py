@@ -35,6 +35,7 @@ from tests.interop.programs import TESSERA_VERSION, programs  # noqa: E402
 
 CASES = [(1, 1), (8, 1), (32, 1), (WRITERS, 1), *((clients, batch) for batch in (16, 256) for clients in (1, 8, 32))]
 PROBED = [(32, 1), (8, 16), (32, 256)]
+FEW = 32
 LEAF_BYTES = 500  # about what one of the service's leaves has; hammer's own are a few bytes
 BARS = {"batches": 1.5, "one": 0.5, "signed": 250.0}
 
@@ -93,6 +94,7 @@ def measure(folder: Path, seconds: float, rounds: int) -> dict[str, list[dict[st
             print(f"round {number + 1} of {rounds}", flush=True)
             for leaf in (0, LEAF_BYTES):
                 keep(f"tessera {leaf}", perSecond=tessera.rate(leaf, 2 * seconds))
+            keep(f"tessera by {FEW}", perSecond=tessera.rate(0, 2 * seconds, FEW))
             for clients, batch in CASES:
                 said = load.run(clients, batch, seconds)
                 keep(f"ours {clients}x{batch}", **{key: said[key] for key in ("perSecond", "p50", "p99")})
@@ -134,11 +136,11 @@ def report(found: dict[str, list[dict[str, float]]], seconds: float, rounds: int
         if (name := f"signed {clients}x{batch}")
     ]
     batches = max(of(f"ours {clients}x{batch}") for clients, batch in CASES if batch > 1) / peer
-    one, many = (of(f"ours {clients}x1") / peer for clients in (32, WRITERS))
+    one, many = (of(f"ours {clients}x1") / peer for clients in (FEW, WRITERS))
     signed = max(of(f"signed {clients}x{batch}", "signed99") for clients, batch in PROBED)
     goals = [
         ["in batches, against Tessera", f"{batches:.2f}", f"≥ {BARS['batches']}", _met(batches >= BARS["batches"])],
-        ["one entry a request, 32 clients", f"{one:.2f}", f"≥ {BARS['one']}", _met(one >= BARS["one"])],
+        [f"one entry a request, {FEW} clients", f"{one:.2f}", f"≥ {BARS['one']}", _met(one >= BARS["one"])],
         [
             f"one entry a request, as many clients as Tessera has writers ({WRITERS})",
             f"{many:.2f}",
@@ -177,11 +179,15 @@ def report(found: dict[str, list[dict[str, float]]], seconds: float, rounds: int
                         f"{of('tessera 0'):,.0f}",
                     ],
                     [f"the same, leaves of {LEAF_BYTES} bytes as ours have", f"{of(f'tessera {LEAF_BYTES}'):,.0f}"],
+                    [f"Tessera with {FEW} writers, small leaves", f"{of(f'tessera by {FEW}'):,.0f}"],
                     ["pgbench, 32 clients, one row of 500 bytes a statement, no index", floor[0]],
                     ["pgbench, 32 clients, 256 rows a statement, no index", floor[1]],
                 ],
             ),
-            "Tessera's figure is what its signed checkpoints covered, one a second; ratios are to the better of its two.",
+            (
+                "Tessera's figure is what its signed checkpoints covered, one a second; ratios are to the better of its two "
+                f"with {WRITERS} writers, also those of our {FEW} clients and fewer."
+            ),
         )
     )
 

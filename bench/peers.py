@@ -47,7 +47,7 @@ class Tessera:
             server.kill()
             server.wait()
 
-    def rate(self, leaf_bytes: int, seconds: float) -> float:
+    def rate(self, leaf_bytes: int, seconds: float, writers: int = WRITERS) -> float:
         """Return how many entries a second get under signed checkpoints while its own hammer writes one a request.
 
         Counted between the first checkpoint after two seconds and the last one, so that both ends are checkpoints.
@@ -57,7 +57,7 @@ class Tessera:
             while _size(http) is None:
                 time.sleep(_POLL)
             command = [
-                self.programs["hammer"], f"--log_url={url}", f"--log_public_key={verifier.vkey}", f"--num_writers={WRITERS}",
+                self.programs["hammer"], f"--log_url={url}", f"--log_public_key={verifier.vkey}", f"--num_writers={writers}",
                 f"--max_write_ops={_NO_THROTTLE}", "--num_readers_random=0", "--num_readers_full=0", "--dup_chance=0",
                 f"--leaf_min_size={leaf_bytes}", "--show_ui=false",
             ]  # fmt: skip

@@ -160,8 +160,8 @@ class AppendProtocol(CorkedProtocol):
     def _answer(self, facts: dict[str, Any]) -> None:
         body = orjson.dumps(facts)
         head = [b"HTTP/1.1 200 OK\r\n", *(b"%s: %s\r\n" % header for header in self.server_state.default_headers)]
-        closing = b"connection: close\r\n" if self._stopping else b""
-        head.append(b"content-type: application/json\r\ncontent-length: %d\r\n%s\r\n" % (len(body), closing))
+        head.append(b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body))
+        head.append(b"connection: close\r\n\r\n" if self._stopping else b"\r\n")
         self.transport.write(b"".join((*head, body)))
         self.server_state.total_requests += 1
         self._answered_at = self.loop.time()

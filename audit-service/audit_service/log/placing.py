@@ -137,4 +137,4 @@ def _in_step(state: _LogState, request: Request) -> bool:
     if not request.numbered:
         return True
     expected = state.sources.get((request.kind, request.source), SourceHead()).next
-    return [item.seq for item in request.items] == list(range(expected, expected + len(request.items)))
+    return all(item.seq == number for number, item in enumerate(request.items, expected))

@@ -86,7 +86,8 @@ class Sequencer:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._waiting or self._next.answers:
-                    await self._let_signing_catch_up()
+                    if self._unsigned() > self._pace.unsigned_drafts:
+                        await self._let_signing_catch_up()
                     await self._round()
         finally:
             self._stopped = True
