@@ -172,6 +172,12 @@ async def test_a_head_that_came_before_goes_past_whatever_its_length(stage: Stag
     assert stage.usual == 2
 
 
+async def test_to_keep_the_connection_is_what_is_done_anyway(stage: Stage) -> None:
+    for _ in range(2):
+        await stage.append(stage.request().replace(b"accept: */*", b"connection: keep-alive"))
+    assert (stage.usual, len(stage.desk.heads)) == (3, 2)
+
+
 async def test_any_other_head_goes_the_usual_way_first(stage: Stage) -> None:
     for more in ({"line": f"POST {PATH}? HTTP/1.1"}, {"length": "Content-length"}):
         assert (await stage.append(stage.request(**more)))[0] == 200
@@ -185,7 +191,7 @@ async def test_any_other_head_goes_the_usual_way_first(stage: Stage) -> None:
     [
         lambda data: data.replace(b"HTTP/1.1", b"HTTP/1.0"),
         lambda data: data.replace(b"accept: */*", b"connection: close"),
-        lambda data: data.replace(b"accept: */*", b"connection: keep-alive"),
+        lambda data: data.replace(b"accept: */*", b"connection: keep-alive, upgrade"),
         lambda data: data.replace(b"accept: */*", b"expect: 100-continue"),
         lambda data: data.replace(b"entries HTTP", b"entries?wait=none HTTP"),
         lambda data: data.replace(b"host: x\r\n", b"host: x\r\nhost: y\r\n"),

@@ -27,8 +27,9 @@ from audit_service.log.batch import Item
 _END: Final = b"\r\n\r\n"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: ([0-9]{1,5})\r\n", re.IGNORECASE)
 _REMEMBERED: Final = 1024
-# A request with one of these is not what its length and its path alone say.
+# A request with one of these is not what its length and its path alone say; "connection: keep-alive" says nothing new.
 _SPECIAL: Final = frozenset({b"connection", b"expect", b"transfer-encoding", b"upgrade"})
+_USUAL: Final = (b"connection", b"keep-alive")
 
 
 class Arrival(NamedTuple):
@@ -93,7 +94,7 @@ class AppendProtocol(CorkedProtocol):
         alone = found is not None and len(data) <= found.end  # what is remembered is said of the request that came last
         if found is None or not alone or cycle is before or not cycle.keep_alive:
             return
-        headers = cycle.scope["headers"]
+        headers = [header for header in cycle.scope["headers"] if header != _USUAL]
         names = [name for name, _ in headers]
         log = taking.log_of(cast("Scope", cycle.scope))
         if log is None or cycle.scope["query_string"] or not _SPECIAL.isdisjoint(names) or len(names) != len({*names}):
