@@ -324,6 +324,14 @@ async def test_an_idle_connection_is_closed_and_a_busy_one_is_not(stage: Stage) 
     assert len(stage.transport.take()) == 1
 
 
+async def test_nobody_waits_for_a_connection_that_is_gone(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.protocol.data_received(stage.request()[:-1])
+    stage.transport.close()
+    stage.protocol.connection_lost(OSError())
+    monkeypatch.setattr(stage.protocol, "_close_when_idle", lambda _: pytest.fail("it set its alarm again"))
+    stage.protocol.timeout_keep_alive_handler()
+
+
 async def test_no_more_heads_are_remembered_than_there_is_room_for(stage: Stage, monkeypatch) -> None:
     monkeypatch.setattr(protocol, "_REMEMBERED", 3)
     for number in range(6):

@@ -186,6 +186,8 @@ class AppendProtocol(CorkedProtocol):
 
     def timeout_keep_alive_handler(self) -> None:
         """Close the connection if it was idle for so long: answers on the way past do not set the alarm anew."""
+        if self.transport.is_closing():
+            return
         left = self._answered_at + self.timeout_keep_alive - self.loop.time()
         if self._asked or self._rest:
             left = self.timeout_keep_alive
