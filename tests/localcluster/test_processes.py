@@ -8,7 +8,7 @@ import pytest
 
 from localcluster.errors import LocalClusterError
 from localcluster.paths import Layout
-from localcluster.processes import Observed, Processes, Record, end, is_ours, observe
+from localcluster.processes import _CHILDREN, Observed, Processes, Record, end, is_ours, observe
 
 RECORD = Record("kubelet", 42, 1000, "boot-1", ("/bin/kubelet", "--config=x"))
 
@@ -26,6 +26,8 @@ def processes(layout):
     yield ours
     for record in ours.records():
         ours.stop(record.name, seconds=1)
+    while _CHILDREN:  # the command leaves them to init; here Python would say at its end that they still run
+        _CHILDREN.pop().wait(5)
 
 
 @pytest.mark.parametrize(
