@@ -204,7 +204,34 @@ async def test_the_log_with_its_admission_entries_is_whole(service, webhook):
     assert report.ok, report.problems
 
 
-async def test_without_the_audit_service_a_change_is_refused_in_clear_words_and_metadata_passes(tmp_path):
+async def test_an_audit_service_that_is_there_again_in_time_records_the_change_once(service, tmp_path):
+    calls = []
+
+    async def at_first_nobody(request: httpx.Request) -> httpx.Response:
+        calls.append(request.url.path)
+        if len(calls) < 3:
+            raise httpx.ConnectError("connection refused")
+        return await service.transport.handle_async_request(request)
+
+    async with (
+        AuditClient(
+            "http://audit",
+            token=lambda: service.cluster.token(ADMISSION),
+            source_kind="admission",
+            source_id="cloister-admission/pod-1",
+            transport=httpx.MockTransport(at_first_nobody),  # stands for a network, and the service behind it is real
+        ) as audit,
+        served(tmp_path, audit) as webhook,
+    ):
+        said, _ = await webhook.write(tenant())
+        assert said["allowed"]
+        assert len(calls) == 3
+        assert len(await entries(service, "platform")) == 1
+
+
+async def test_without_the_audit_service_a_change_is_refused_in_clear_words_and_metadata_passes(tmp_path, monkeypatch):
+    monkeypatch.setattr(admission, "ANSWER_SECONDS", 0.6)
+
     async def nobody(_: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("connection refused")
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from audit_contract.client import AuditClient, AuditError, AuditRefused
+from audit_contract.client import AuditClient, AuditError, AuditRefused, AuditUnavailable
 from audit_contract.entry import Draft, uuid7
 from tenant_operator.api.names import ADMISSION, PLATFORM_LOG
 from tenant_operator.clients.whose import Whose
@@ -31,6 +31,7 @@ from tenant_operator.stack import stamp
 PORT: Final = 9443
 ANSWER_SECONDS: Final = 4.0
 """Below the five seconds that the API server waits, so that it is our words that a person reads."""
+_AGAIN_SECONDS: Final = 0.25
 _LOOK_SECONDS: Final = 30.0
 _MAX_BODY: Final = 8 * 1024 * 1024
 _log = logging.getLogger(__name__)
@@ -73,13 +74,30 @@ class Webhook:
         if request.get("dryRun"):
             return entries.review(request, allowed=True)
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await self._append(await self._whose.log_of(request.get("object") or request["oldObject"]), draft)
+            await self._append_in_time(request, draft)
         except (AuditError, CloisterError, TimeoutError) as error:
             _log.warning("refused %s of %s: %s", request["operation"], draft.object.id, error)
             return entries.refused(request, _unrecorded(error), 503)
         # The API server's own audit log names the entry too, so that the two can be compared (`cloister audit gaps`).
         return entries.review(request, allowed=True, auditAnnotations={"entry": entry})
+
+    async def _append_in_time(self, request: entries.Request, draft: Draft) -> None:
+        """Append, and again while the audit service cannot be had: one that is replaced is there again in seconds.
+
+        The entry has one id, so it is recorded once. Raises what was said last when the time is up.
+        """
+        said: AuditUnavailable | None = None
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                log = await self._whose.log_of(request.get("object") or request["oldObject"])
+                while True:
+                    try:
+                        return await self._append(log, draft)
+                    except AuditUnavailable as error:
+                        said = error
+                    await asyncio.sleep(_AGAIN_SECONDS)
+        except TimeoutError:
+            raise said or TimeoutError from None
 
     async def _append(self, log: str, draft: Draft) -> None:
         try:
