@@ -3,9 +3,10 @@
     python -m bench.audit [--seconds 6] [--rounds 2] [--write]
 
 Everything runs in one go on this machine and its disk: the service as a process of its own, with its production pace and the
-interpreter of its image, over a PostgreSQL that flushes; Tessera's conformance server driven by its own hammer; pgbench. Each
-round measures all of them, so what else the machine does hits all alike; ratios within one run are what counts. `--write` puts
-the report into bench/RESULTS.md. About six minutes as it stands. Needs Go, and two free cores to mean anything.
+interpreter of its image, over a PostgreSQL that writes as the chart's does; Tessera's conformance server driven by its own
+hammer; pgbench. Each round measures all of them, so what else the machine does hits all alike; ratios within one run are what
+counts. `--write` puts the report into bench/RESULTS.md. About six minutes as it stands. Needs Go, and two free cores to mean
+anything.
 """
 
 import argparse

@@ -149,8 +149,11 @@ class Pace(Part):
     record_seconds: float = Field(30, gt=0, le=60, description="How often tenant checkpoints enter the platform log.")
     witness_ms: int = Field(500, ge=1, le=60_000, description="Least time between two rounds of asking the witnesses.")
     round_drafts: int = Field(512, ge=256, description="Drafts committed in one transaction at most.")
+    unsigned_ms: float = Field(
+        75, gt=0, description="How long an entry may be durable without a checkpoint before a round waits for signing."
+    )
     unsigned_drafts: int = Field(
-        2560, ge=1, description="Durable entries without a checkpoint before a round waits a moment."
+        512, ge=1, description="So many durable entries without a checkpoint let no round wait, however old they are."
     )
     waiting_drafts: int = Field(32_768, ge=256, description="Drafts waiting to be committed before 503 is answered.")
 

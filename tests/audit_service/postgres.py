@@ -21,11 +21,12 @@ shared_buffers = 64MB
 
 @dataclass
 class Postgres:
-    """A server: its folder, port, and whether it was told to flush (crash tests need it, others do not)."""
+    """A server: its folder, port, whether it was told to flush (crash tests need it, others do not), and other settings."""
 
     folder: Path
     port: int
     fsync: bool = False
+    settings: str = ""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -55,7 +56,7 @@ class Postgres:
         ]
         self._run([*command, "--locale=C", f"--pwfile={self.password_file}"])
         with (self.data / "postgresql.conf").open("a") as file:
-            file.write(f"{SETTINGS}port = {self.port}\nfsync = {'on' if self.fsync else 'off'}\n")
+            file.write(f"{SETTINGS}{self.settings}\nport = {self.port}\nfsync = {'on' if self.fsync else 'off'}\n")
 
     def start(self) -> None:
         """Start and wait until it answers. After a crash the dead server's children may hold its memory for moments."""

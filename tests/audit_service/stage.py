@@ -1,4 +1,4 @@
-"""The service as a process of its own over a PostgreSQL that flushes: for crash tests and for the benchmark."""
+"""The service as a process of its own over a PostgreSQL that writes as the chart's does: for crash tests and for the benchmark."""
 
 import asyncio
 import contextlib
@@ -20,6 +20,8 @@ from tests.audit_service.postgres import Postgres, free_port
 from tests.audit_service.service import Cluster, make_settings, migrated
 
 ROOT = Path(__file__).parents[2]
+AS_INSTALLED = ROOT / "charts/cloister/files/audit-postgresql.conf"
+"""How the chart has the audit log's PostgreSQL write."""
 
 
 @dataclass
@@ -69,7 +71,7 @@ def outside(tmp_path: Path, python: str = sys.executable, **more: object) -> Ite
     threading.Thread(target=server.serve_forever, daemon=True).start()
     folder = Path(tempfile.mkdtemp(prefix="cloister-audit-crash-"))
     folder.chmod(0o755)
-    postgres = Postgres(folder / "server", free_port(), fsync=True)
+    postgres = Postgres(folder / "server", free_port(), fsync=True, settings=AS_INSTALLED.read_text())
     postgres.create()
     postgres.start()
     identity = Identity(jwks_ca_file=None, jwks_token_file=None, jwks_url=f"http://127.0.0.1:{server.server_port}/")

@@ -62,7 +62,7 @@ async def test_small_requests_take_at_most_half_of_a_round_while_large_ones_wait
 
 
 async def test_signing_that_stands_still_slows_a_round_and_stops_no_entry(settings, postgres) -> None:
-    slow = settings.model_copy(update={"pace": Pace(checkpoint_ms=5, unsigned_drafts=1)})
+    slow = settings.model_copy(update={"pace": Pace(checkpoint_ms=5, unsigned_ms=1, unsigned_drafts=1)})
     async with running(slow, postgres) as service:
         await until_writer(service)
         await still(service)

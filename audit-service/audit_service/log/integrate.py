@@ -91,11 +91,10 @@ class Integrator:
 
     async def integrate(self, log: int) -> Signed:
         """Bring the log's checkpoint up to what is durable now; return it."""
-        signed = await self._reading.checkpoint(log)
+        size, signed = await self._reading.standing(log)
         tree = self._trees.get(log)
         if tree is None or tree.size != signed.size:
             tree = await self._load(log, signed)
-        size = await self._reading.size(log)
         while signed.size < size:
             end = min(size, signed.size + SPAN)
             leaves = await self._reading.leaves(log, signed.size, end)
@@ -103,7 +102,7 @@ class Integrator:
             signed = await self._extend(log, signed, tree, leaves)
             self._trees[log] = tree
             self._sizes[log] = signed.size
-            self._sequencer.note_signed(log, signed.size)
+            self._sequencer.unsigned.signed(log, signed.size)
             async with self.signed:
                 self.signed.notify_all()
         return signed

@@ -5,7 +5,6 @@ which nothing has to be looked up are placed in it already: their work is done w
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from audit_service.log.batch import BusyError, OtherBodyError, Outcome, OutOfSte
 from audit_service.log.books import Books
 from audit_service.log.clock import Clock
 from audit_service.log.placing import Placing, Round
+from audit_service.log.unsigned import Unsigned
 from audit_service.metrics import APPENDED, ROUND_DRAFTS, ROUND_SECONDS
 from audit_service.settings import Pace
 from audit_service.store.errors import DuplicateError, FencedError, StoreError, StoreUnavailableError
@@ -22,7 +22,6 @@ from audit_service.store.reading import ReadingStore
 from audit_service.store.writing import SourceKey, WritingStore
 
 _log = logging.getLogger(__name__)
-_PATIENCE: Final = 0.25
 _SMALL: Final = 16  # drafts; a request of so few is not kept waiting by those who send hundreds at once
 
 
@@ -38,9 +37,7 @@ class Sequencer:
         self._next = Round()
         self._committing = self._stopped = False
         self._wake = asyncio.Event()
-        self._durable: dict[int, int] = {}  # entries of each log that was written to, and
-        self._signed: dict[int, int] = {}  # how many of them a checkpoint covers
-        self._signing = asyncio.Event()
+        self.unsigned = Unsigned(pace.unsigned_ms / 1000, pace.unsigned_drafts)
         self.grown: set[int] = set()
         self.has_grown = asyncio.Event()
 
@@ -86,8 +83,8 @@ class Sequencer:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._waiting or self._next.answers:
-                    if self._unsigned() > self._pace.unsigned_drafts:
-                        await self._let_signing_catch_up()
+                    if self.unsigned.behind():
+                        await self.unsigned.catch_up()
                     await self._round()
         finally:
             self._stopped = True
@@ -95,23 +92,6 @@ class Sequencer:
             for request in self._waiting:
                 _refuse(request, BusyError("this process is no longer the writer"))
             self._waiting.clear()
-
-    async def _let_signing_catch_up(self) -> None:
-        """Wait while too much is durable and not signed. A moment at most: signing that stands still stops no entry."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
-                while self._unsigned() > self._pace.unsigned_drafts:
-                    self._signing.clear()
-                    await self._signing.wait()
-
-    def _unsigned(self) -> int:
-        """Return how many entries are durable and under no checkpoint, as far as this process has written and signed."""
-        return sum(max(0, durable - self._signed.get(log, durable)) for log, durable in self._durable.items())
-
-    def note_signed(self, log: int, size: int) -> None:
-        """Take note that a checkpoint covers `size` of the log's entries."""
-        self._signed[log] = size
-        self._signing.set()
 
     def _take(self, room: int) -> list[Request]:
         """Take what there is room for: first small requests, up to half of it, then what has waited longest.
@@ -207,8 +187,7 @@ class Sequencer:
         ROUND_DRAFTS.observe(len(made.leaves))
         APPENDED.inc(len(made.leaves))
         for log, (old, new) in growth.items():
-            self._signed.setdefault(log, old)  # older ones are caught up with, whatever waits
-            self._durable[log] = new
+            self.unsigned.grew(log, old, new)
         self.grown.update(growth)
         self.has_grown.set()
 

@@ -82,6 +82,12 @@ class ReadingStore:
         rows = await self._fetch("SELECT size, root, note FROM checkpoint WHERE log = $1", log)
         return Signed(*rows[0])
 
+    async def standing(self, log: int) -> tuple[int, Signed]:
+        """Return how many entries are durable, and the last checkpoint."""
+        query = "SELECT head.size, checkpoint.size, root, note FROM head JOIN checkpoint USING (log) WHERE log = $1"
+        size, *signed = (await self._fetch(query, log))[0]
+        return size, Signed(*signed)
+
     async def checkpoints(self) -> list[tuple[str, Signed]]:
         """Return every log's name and last checkpoint."""
         rows = await self._fetch("SELECT name, size, root, note FROM checkpoint JOIN log ON number = log ORDER BY log")
