@@ -145,15 +145,20 @@ class Timestamps(Part):
 class Pace(Part):
     """How work is grouped. Milliseconds and counts."""
 
-    checkpoint_ms: int = Field(50, ge=1, le=10_000, description="Least time between two checkpoints of one log.")
+    checkpoint_ms: int = Field(100, ge=1, le=10_000, description="Least time between two checkpoints of one log.")
+    checkpoint_drafts: int = Field(
+        1024, ge=1, description="So many durable entries without a checkpoint are not kept waiting for that time."
+    )
     record_seconds: float = Field(30, gt=0, le=60, description="How often tenant checkpoints enter the platform log.")
     witness_ms: int = Field(500, ge=1, le=60_000, description="Least time between two rounds of asking the witnesses.")
     round_drafts: int = Field(512, ge=256, description="Drafts committed in one transaction at most.")
-    unsigned_ms: float = Field(
-        75, gt=0, description="How long an entry may be durable without a checkpoint before a round waits for signing."
-    )
     unsigned_drafts: int = Field(
-        512, ge=1, description="So many durable entries without a checkpoint let no round wait, however old they are."
+        1536, ge=1, description="So many durable entries without a checkpoint let no round wait, however old they are."
+    )
+    unsigned_ms: float = Field(
+        75,
+        gt=0,
+        description="When there are more: how long the first of them may wait before a round waits for signing.",
     )
     waiting_drafts: int = Field(32_768, ge=256, description="Drafts waiting to be committed before 503 is answered.")
 

@@ -1,10 +1,12 @@
 """Rounds wait for signing when much is unsigned and has been for long; not for a moment's heap, and never for ever."""
 
 import asyncio
+import time
 
 import pytest
 
 from audit_service.log.unsigned import Unsigned
+from audit_service.settings import Pace
 
 
 class Watch:
@@ -23,8 +25,8 @@ def watch() -> Watch:
 
 @pytest.fixture
 def unsigned(watch: Watch) -> Unsigned:
-    """Ten entries may wait as long as they like, more of them 50 ms."""
-    return Unsigned(0.05, 10, watch)
+    """Ten entries may wait as long as they like, more of them 50 ms; fifteen are many."""
+    return Unsigned(Pace(unsigned_drafts=10, unsigned_ms=50, checkpoint_drafts=15), watch)
 
 
 def test_few_entries_may_be_as_old_as_they_like(unsigned: Unsigned, watch: Watch) -> None:
@@ -109,3 +111,36 @@ async def test_signing_that_stands_still_is_waited_for_once(unsigned: Unsigned, 
     assert unsigned.behind()  # what came since is looked at anew
     unsigned.signed(1, 40)
     assert unsigned.count == 0
+
+
+async def test_a_log_that_cannot_be_signed_holds_up_no_other(unsigned: Unsigned, watch: Watch) -> None:
+    unsigned.grew(1, 0, 20)
+    unsigned.grew(2, 0, 5)
+    watch.seconds += 1
+    waiting = asyncio.create_task(unsigned.catch_up())
+    await asyncio.sleep(0.01)
+    unsigned.leave(1)
+    async with asyncio.timeout(0.1):
+        await waiting
+    assert unsigned.count == 5
+    unsigned.signed(1, 20)
+    assert unsigned.count == 5
+    unsigned.grew(1, 20, 22)
+    assert unsigned.count == 7
+
+
+async def test_many_entries_end_the_pause_between_checkpoints(unsigned: Unsigned) -> None:
+    unsigned.grew(1, 0, 14)
+    waiting = asyncio.create_task(unsigned.much(60))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    unsigned.grew(1, 14, 15)
+    async with asyncio.timeout(0.1):
+        await waiting
+        await unsigned.much(60)  # they wait still
+    unsigned.signed(1, 15)
+    unsigned.grew(1, 15, 16)
+    begun = time.monotonic()
+    await unsigned.much(0.05)
+    assert time.monotonic() - begun >= 0.04
+    await unsigned.much(-1)

@@ -59,11 +59,12 @@ class Integrator:
             if not self._sequencer.grown:
                 await self._sequencer.has_grown.wait()
                 self._sequencer.has_grown.clear()
-            await asyncio.sleep(max(0.0, self._pace.checkpoint_ms / 1000 - (time.monotonic() - started)))
+            await self._sequencer.unsigned.much(started + self._pace.checkpoint_ms / 1000 - time.monotonic())
 
     async def _one(self, log: int) -> None:
         """Integrate one log; one that is damaged is left as it is, loudly, and the others go on."""
         if log in self.damaged:
+            self._sequencer.unsigned.leave(log)
             return
         try:
             with CHECKPOINT_SECONDS.time():
@@ -72,18 +73,23 @@ class Integrator:
         except FencedError:
             raise
         except (SignerAwayError, OtherKeysError) as error:
-            self._trees.pop(log, None)
+            self._later(log)
             if self.waiting.get(log) != str(error):
                 _log.error("log %d waits to be signed: %s", log, error)
             self.waiting[log] = str(error)
-            asyncio.get_running_loop().call_later(_RETRY, self._again, log)
         except (DamagedError, ValueError) as error:
+            self._sequencer.unsigned.leave(log)
             self.damaged[log] = str(error)
             _log.critical("log %d is not signed any further: %s", log, error)
         except (StoreError, OSError) as error:  # OSError: the guard's folder
-            self._trees.pop(log, None)
+            self._later(log)
             _log.warning("log %d is not integrated yet: %s", log, error)
-            asyncio.get_running_loop().call_later(_RETRY, self._again, log)
+
+    def _later(self, log: int) -> None:
+        """Begin anew with a log in a moment."""
+        self._trees.pop(log, None)
+        self._sequencer.unsigned.leave(log)
+        asyncio.get_running_loop().call_later(_RETRY, self._again, log)
 
     def _again(self, log: int) -> None:
         self._sequencer.grown.add(log)
@@ -92,6 +98,7 @@ class Integrator:
     async def integrate(self, log: int) -> Signed:
         """Bring the log's checkpoint up to what is durable now; return it."""
         size, signed = await self._reading.standing(log)
+        self._sequencer.unsigned.signed(log, signed.size)
         tree = self._trees.get(log)
         if tree is None or tree.size != signed.size:
             tree = await self._load(log, signed)

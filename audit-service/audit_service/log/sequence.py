@@ -37,7 +37,7 @@ class Sequencer:
         self._next = Round()
         self._committing = self._stopped = False
         self._wake = asyncio.Event()
-        self.unsigned = Unsigned(pace.unsigned_ms / 1000, pace.unsigned_drafts)
+        self.unsigned = Unsigned(pace)
         self.grown: set[int] = set()
         self.has_grown = asyncio.Event()
 
