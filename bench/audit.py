@@ -196,7 +196,7 @@ def report(found: dict[str, list[dict[str, float]]], seconds: float, rounds: int
 def _goal(what: str, found: list[float], bar: float, *, most: bool = False) -> list[str]:
     """Return a row: the median over the rounds, between which values it lies, and whether it is where it should be."""
     middle = statistics.median(found)
-    met, sign, digits = (middle <= bar, "≤", 0) if most else (middle >= bar, "≥", 2)
+    met, sign, digits = (middle <= bar, "≤", 0) if most else (middle >= bar, "≥", 3)
     rounds = f"{min(found):.{digits}f} to {max(found):.{digits}f}"
     return [what, f"{middle:.{digits}f}", rounds, f"{sign} {bar:g}", "met" if met else "missed"]
 
