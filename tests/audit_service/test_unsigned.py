@@ -140,16 +140,16 @@ async def test_a_log_that_cannot_be_signed_holds_up_no_other(patient: Unsigned, 
 
 async def test_many_entries_end_the_pause_between_checkpoints(unsigned: Unsigned) -> None:
     unsigned.grew(1, 0, 14)
-    waiting = asyncio.create_task(unsigned.much(60))
+    waiting = asyncio.create_task(unsigned.until_many(60))
     await asyncio.sleep(0.01)
     assert not waiting.done()
     unsigned.grew(1, 14, 15)
     async with asyncio.timeout(5):
         await waiting
-        await unsigned.much(60)  # they wait still
+        await unsigned.until_many(60)  # they wait still
     unsigned.signed(1, 15)
     unsigned.grew(1, 15, 16)
     begun = time.monotonic()
-    await unsigned.much(0.05)
+    await unsigned.until_many(0.05)
     assert time.monotonic() - begun >= 0.04
-    await unsigned.much(-1)
+    await unsigned.until_many(-1)

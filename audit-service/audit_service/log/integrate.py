@@ -59,7 +59,7 @@ class Integrator:
             if not self._sequencer.grown:
                 await self._sequencer.has_grown.wait()
                 self._sequencer.has_grown.clear()
-            await self._sequencer.unsigned.much(started + self._pace.checkpoint_ms / 1000 - time.monotonic())
+            await self._sequencer.unsigned.until_many(started + self._pace.checkpoint_ms / 1000 - time.monotonic())
 
     async def _one(self, log: int) -> None:
         """Integrate one log; one that is damaged is left as it is, loudly, and the others go on."""
@@ -98,7 +98,7 @@ class Integrator:
     async def integrate(self, log: int) -> Signed:
         """Bring the log's checkpoint up to what is durable now; return it."""
         size, signed = await self._reading.standing(log)
-        self._sequencer.unsigned.signed(log, signed.size)
+        self._sequencer.unsigned.signed(log, signed.size)  # a round may be told as durable after it was signed
         tree = self._trees.get(log)
         if tree is None or tree.size != signed.size:
             tree = await self._load(log, signed)

@@ -23,7 +23,7 @@ class Unsigned:
         self._pace, self._clock = pace, clock
         self._rounds: defaultdict[int, deque[tuple[int, int, float]]] = defaultdict(deque)  # new size, entries, when
         self._signed = asyncio.Event()
-        self._much = asyncio.Event()
+        self._many = asyncio.Event()
         self.count = 0
 
     def grew(self, log: int, old: int, new: int) -> None:
@@ -31,7 +31,7 @@ class Unsigned:
         self._rounds[log].append((new, new - old, self._clock()))
         self.count += new - old
         if self.count >= self._pace.checkpoint_drafts:
-            self._much.set()
+            self._many.set()
 
     def signed(self, log: int, size: int) -> None:
         """Take note that a checkpoint covers `size` of the log's entries."""
@@ -47,13 +47,13 @@ class Unsigned:
         self.count -= sum(entries for _, entries, _ in self._rounds.pop(log, ()))
         self._signed.set()
 
-    async def much(self, seconds: float) -> None:
+    async def until_many(self, seconds: float) -> None:
         """Wait for so many seconds, or until there are so many entries that they are to be signed at once."""
         if self.count < self._pace.checkpoint_drafts:
-            self._much.clear()
+            self._many.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._much.wait()
+                    await self._many.wait()
 
     def behind(self) -> bool:
         """Tell whether more entries wait than may, the first of them for longer than it may."""
