@@ -186,7 +186,7 @@ async def test_an_erased_value_does_not_come_back(settings: Settings, postgres: 
 
 
 async def test_a_new_or_set_back_database_is_not_written_to_while_its_copy_has_more(
-    settings: Settings, postgres: Postgres, bucket: CopyBucket
+    settings: Settings, postgres: Postgres, bucket: CopyBucket, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = bucket.settings(settings)
     async with running(settings, postgres) as service:
@@ -198,6 +198,7 @@ async def test_a_new_or_set_back_database_is_not_written_to_while_its_copy_has_m
     bucket.bucket.put(f"platform/{layout.checkpoint_name(10**6)}", b"not signed by anybody", until)
     async with running(settings, postgres) as service:
         await until_writer(service)
+    assert "names 1 checkpoints beyond the" in caplog.text
     empty = await another_database(settings)
     async with running(empty, postgres) as service:
         for _ in range(400):

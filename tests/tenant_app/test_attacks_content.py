@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jinja2
 import pytest
 
 from tests.tenant_app.support import bombs, people
@@ -14,10 +15,10 @@ from tests.tenant_app.support.site import PDF, Site
 from tests.tenant_app.test_attacks_requests import GETS, concrete
 from tests.tenant_app.test_workflow import approved, reviewer_sub, sign
 
-# Closes attributes, elements, scripts, comments and titles, and is an expression of the template language beside it.
-POISON = (
-    "x'\"></title></textarea></script>--><pwned-x data-pwned=\"1\" onload='pwn()'>{{7*191}}<img src=x onerror=pwn()>"
-)
+# Closes attributes, elements, scripts, comments and titles, and is an expression of the template language beside it, whose
+# value is too long to be found by chance in a digest or a nonce.
+PRODUCT = str(65537 * 99991)
+POISON = "x'\"></title></textarea></script>--><pwned-x data-pwned=\"1\" onload='pwn()'>{{65537*99991}}<img src=x onerror=pwn()>"
 
 
 class _Page(html.parser.HTMLParser):
@@ -38,19 +39,23 @@ def dangers(text: str) -> list[str]:
     page.feed(text)
     found = [name for name in page.attributes if name.startswith("on") or name in {"data-pwned", "style"}]
     found += ["pwned-x"] if "pwned-x" in page.elements else []
-    found += ["template"] if "1337" in text else []
+    found += ["template"] if PRODUCT in text else []
     return found + (["inline script"] if re.search(r"<script(?![^>]*\bsrc=)", text) else [])
 
 
 def test_the_checker_itself_sees_what_was_let_through():
     assert set(dangers(f"<p>{POISON}</p>")) >= {"data-pwned", "onload", "onerror", "pwned-x"}
+    assert dangers(jinja2.Environment(autoescape=True).from_string(POISON[POISON.index("{{") :]).render()) == [
+        "onerror",
+        "template",
+    ]
 
 
 async def poisoned(site: Site) -> tuple[str, list]:
     """Put the poison into every field of every form; return a document that is full of it, and people to look."""
     alice, rosa, manager = await site.as_("alice"), await site.as_("rosa"), await site.as_("max")
     short = POISON[:80]
-    name = f"{POISON[:100]}.txt"
+    name = f"{POISON[:105]}.txt"
     answer = await alice.upload(POISON.encode(), name, title=POISON[:150], project=short, reference=short)
     assert answer.status_code == 303, answer.text
     document = answer.headers["location"].rsplit("/", 1)[-1]

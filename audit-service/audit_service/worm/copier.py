@@ -104,6 +104,17 @@ class Copier:
                 point = open_checkpoint(bucket.read(name, found[name]), origin, verifiers).checkpoint
                 if point.size > size:
                     return point.size
+        # Some stores list the name to list after as well.
+        if beyond := [name for name in found if name > prefix + layout.checkpoint_name(size)]:
+            # Not refused: whoever has the writer's credentials could lay such objects there, and keep the service away.
+            _log.warning(
+                "%s: the copy in %s names %d checkpoints beyond the database's %d entries, and no key at hand signed the last "
+                "of them. If the database was lost just after its keys were rotated: docs/runbooks/audit-restore.md",
+                PLATFORM_LOG,
+                bucket.where,
+                len(beyond),
+                size,
+            )
         return None
 
     async def run(self) -> None:

@@ -6,6 +6,7 @@
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any
 
 REPORT = Path("/dev/termination-log")
 TIMEOUT_SECONDS = 3.0
-ATTEMPTS = 5
-"""An open target is tried this often before it counts as closed: a policy may take a moment to be in force."""
+PATIENCE_SECONDS = 90.0
+"""An open target is tried for so long before it counts as closed: after an outage its database starts together with the probe."""
+PAUSE_SECONDS = 1.0
 SETTLE_SECONDS = 2.0
 """A new pod's policies take effect a little after it starts; probing earlier would report another pod's past."""
 
@@ -31,21 +33,31 @@ async def _connects(host: str, port: int) -> tuple[bool, str]:
     return True, "connected"
 
 
+async def _answers(host: str, port: int) -> tuple[bool, str]:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        connected, detail = await _connects(host, port)
+        if connected or time.monotonic() >= until:
+            return connected, detail
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
 async def probe(target: Mapping[str, Any]) -> dict[str, Any]:
-    """Try one target. A closed one is tried once; an open one until it answers or the attempts are spent."""
-    connected, detail = False, ""
-    for _ in range(ATTEMPTS if target["open"] else 1):
-        connected, detail = await _connects(target["host"], target["port"])
-        if connected:
-            break
+    """Try one target: an open one until it answers or patience is spent, a closed one once."""
+    tried = _answers if target["open"] else _connects
+    connected, detail = await tried(target["host"], target["port"])
     return {"name": target["name"], "open": target["open"], "connected": connected, "detail": detail}
 
 
 async def run(targets: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Try all targets and return the report."""
+    """Try all targets and return the report.
+
+    The closed ones come after the open ones: what cannot be reached proves something only from where something else can.
+    """
     await asyncio.sleep(SETTLE_SECONDS)
-    results = await asyncio.gather(*(probe(target) for target in targets))
-    return {"at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "results": list(results)}
+    results = await asyncio.gather(*(probe(target) for target in targets if target["open"]))
+    results += await asyncio.gather(*(probe(target) for target in targets if not target["open"]))
+    return {"at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "results": results}
 
 
 def main() -> int:
