@@ -1,6 +1,7 @@
 """What the chart renders of the audit service and its witness: keys, guard, copies, and who is heard."""
 
 import base64
+import shutil
 from datetime import UTC, datetime
 
 import pytest
@@ -88,6 +89,28 @@ def test_the_audit_service_starts_without_a_store_for_copies_and_reaches_those_t
     (policy,) = of(objects, "NetworkPolicy", "audit")
     allowed = [(to["namespaceSelector"]["matchLabels"], rule["ports"]) for rule in policy["spec"]["egress"] for to in rule["to"] if "namespaceSelector" in to]  # fmt: skip
     assert ({"kubernetes.io/metadata.name": "objectstore"}, [{"protocol": "TCP", "port": 7070}]) in allowed
+
+
+def test_the_values_say_how_many_processes_take_entries_in(plain):
+    def fronts(objects):
+        (config,) = of(objects, "ConfigMap", "audit")
+        return Settings.model_validate_json(config["data"]["config.json"]).listen.fronts
+
+    assert fronts(plain) == 1
+    assert fronts(template("--set=audit.fronts=3")) == 3
+    assert "fronts" in helm("template", "x", str(CHART), *NEEDED, "--set=audit.fronts=0").stderr
+
+
+def test_a_changed_configuration_of_its_postgresql_replaces_the_databases_pod(plain, tmp_path):
+    def config(objects):
+        (database,) = of(objects, "StatefulSet", "audit-database")
+        return database["spec"]["template"]["metadata"]["annotations"]["cloister.dev/config"]
+
+    changed = shutil.copytree(CHART, tmp_path / "chart")
+    with (changed / "files/audit-postgresql.conf").open("a") as file:
+        file.write("work_mem = 8MB\n")
+    assert config(template()) == config(plain)
+    assert config(template(chart=changed)) != config(plain)
 
 
 def test_inspectors_come_through_the_namespaces_that_values_name_and_through_no_other(plain):

@@ -39,9 +39,9 @@ class _Strict(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def template(*args: str) -> list[dict[str, Any]]:
+def template(*args: str, chart: Path = CHART) -> list[dict[str, Any]]:
     """Return the objects the chart renders. Raises AssertionError with Helm's own words when it does not."""
-    done = helm("template", "cloister", str(CHART), "--namespace=cloister-system", *NEEDED, *args)
+    done = helm("template", "cloister", str(chart), "--namespace=cloister-system", *NEEDED, *args)
     assert done.returncode == 0, done.stderr
     return [item for item in yaml.load_all(done.stdout, _Strict) if item]
 

@@ -16,7 +16,7 @@
 {{- end -}}
 {{- $config := dict
   "install" .Values.install
-  "listen" (dict "host" "0.0.0.0" "port" 8443 "certFile" (print $secrets "/tls/tls.crt") "keyFile" (print $secrets "/tls/tls.key"))
+  "listen" (dict "fronts" .Values.audit.fronts "host" "0.0.0.0" "port" 8443 "certFile" (print $secrets "/tls/tls.crt") "keyFile" (print $secrets "/tls/tls.key"))
   "database" (dict
     "host" (printf "audit-database.%s.svc" $ns) "port" 5432 "name" "audit"
     "user" "audit_service" "passwordFile" (print $secrets "/database-service/password")
@@ -60,4 +60,39 @@
 - {name: tls, mountPath: /var/run/cloister/tls, readOnly: true}
 - {name: database-service, mountPath: /var/run/cloister/database-service, readOnly: true}
 - {name: tmp, mountPath: /tmp}
+{{- end }}
+
+{{/* How the audit log's PostgreSQL is run: the files of its ConfigMap. */}}
+{{- define "cloister.auditDatabaseConfig" -}}
+postgresql.conf: |
+  listen_addresses = '*'
+  port = 5432
+  unix_socket_directories = '/var/run/postgresql'
+  unix_socket_permissions = 0700
+  max_connections = 50
+  ssl = on
+  ssl_cert_file = '/var/run/cloister/tls/tls.crt'
+  ssl_key_file = '/var/run/cloister/tls/tls.key'
+  ssl_ca_file = '/var/run/cloister/tls/ca.crt'
+  ssl_min_protocol_version = 'TLSv1.3'
+  password_encryption = 'scram-sha-256'
+  {{- .Files.Get "files/audit-postgresql.conf" | trim | nindent 2 }}
+  tcp_keepalives_idle = 60
+  log_destination = 'stderr'
+  logging_collector = off
+  log_connections = on
+  log_checkpoints = off
+  log_line_prefix = '%m [%p] %q%u@%d %h '
+  # Values of parameters are entries' contents.
+  log_parameter_max_length = 0
+  log_parameter_max_length_on_error = 0
+  log_timezone = 'UTC'
+  timezone = 'UTC'
+pg_hba.conf: |
+  # The entry point of the image, inside the pod.
+  local    all    postgres                     peer map=cloister
+  local    all    all                          reject
+  hostssl  all    postgres       all           scram-sha-256
+  hostssl  audit  audit_service  all           scram-sha-256
+  host     all    all            all           reject
 {{- end }}
