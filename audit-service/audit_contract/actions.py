@@ -159,6 +159,7 @@ class Action(StrEnum):
     # The audit service itself. No client can send these.
     SELF_LOG_CREATE = "audit:log:create"  # the log's first entry: its identity, place, retention and keys
     KEY_ANNOUNCE = "audit:key:announce"  # the keys that sign from here on, signed still by those before
+    KEY_ACTIVATE = "audit:key:activate"  # the keys that were announced sign from this entry on
     VALUE_ERASE = "audit:value:erase"  # a value beside an entry was erased, by whom and why
     CHECKPOINT_RECORD = "audit:checkpoint:record"  # another log's checkpoint, in the platform's log
     WRITER_START = "audit:writer:start"  # a process became this installation's one writer

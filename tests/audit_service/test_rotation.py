@@ -13,8 +13,10 @@ from audit_contract.report import Exit
 from audit_contract.trust import keys_digest
 from audit_contract.verify import verify_bundle
 from audit_service import keyring
+from audit_service.http.entries import bundle_parts
 from audit_service.settings import Keys, Settings
 from audit_service.store.connect import arguments
+from audit_service.store.records import LogRecord, Signed
 from tests.audit_service.postgres import Postgres
 from tests.audit_service.service import TENANT_LOG, Service, draft, running, until_writer
 from tests.audit_service.witnesses import file_signers, witnesses
@@ -137,6 +139,43 @@ async def test_keys_exchanged_without_an_announcement_sign_nothing_and_entries_s
     async with running(settings, postgres) as service:
         await until_writer(service)
         await service.signed(TENANT_LOG, after["durable"])
+
+
+async def test_who_knows_only_the_new_keys_can_check_a_log_in_which_nothing_happened_since(
+    settings: Settings, postgres: Postgres, tmp_path: Path
+) -> None:
+    async with running(settings, postgres) as service:
+        await until_writer(service)
+        async with service.client() as client:
+            await write(service, client)
+            before = (await client.log(TENANT_LOG))["durable"]
+    rotating = with_keys(settings, following=new_keys(tmp_path / "next"))
+    old, new = vkeys(settings), vkeys(with_keys(settings, tmp_path / "next"))
+    async with running(rotating, postgres) as service:
+        await until_writer(service)
+        log = await service.state.find_log(TENANT_LOG)
+        await service.signed(TENANT_LOG, before + 2)
+        found = await service.state.reading.checkpoint(log.number)
+        assert found.size == before + 2
+        announced, activated = await service.state.reading.leaves(log.number, before, before + 2)
+        assert b'"audit:key:announce"' in announced.data
+        assert b'"audit:key:activate"' in activated.data
+        for keys in (old, new):
+            assert verify_bundle(await bundle_of(service, log, found), keys).problems == []
+        # The checkpoint by which the old ones handed over: theirs, and the bundle over it says so.
+        (_, handed) = await service.state.reading.generations(log.number)
+        assert (handed.size, handed.note is not None) == (before + 1, True)
+        data = await bundle_of(service, log, Signed(handed.size, b"", handed.note))
+        report = verify_bundle(data, old)
+        assert (report.problems, report.size) == ([], before + 1)
+        assert [path for path in bundles.read(data).members if path.startswith("rotation/")] == []
+        assert verify_bundle(data, new).code is Exit.POLICY
+        await asyncio.sleep(3 * settings.pace.record_seconds)
+        assert (await service.state.reading.checkpoint(log.number)).size == before + 2  # said once
+
+
+async def bundle_of(service: Service, log: LogRecord, signed: Signed) -> bytes:
+    return b"".join([part async for part in bundle_parts(service.state, log, signed)])
 
 
 async def test_witnesses_that_know_only_the_old_keys_go_on_while_both_sign(

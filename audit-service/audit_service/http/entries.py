@@ -97,15 +97,18 @@ async def _newest(state: State, log: LogRecord) -> Signed:
 
 async def bundle_parts(state: State, log: LogRecord, signed: Signed) -> AsyncIterator[bytes]:
     """Yield the bundle's bytes, never holding more than 256 entries."""
-    vkeys = await state.books.vkeys(log)
+    generations = await state.books.generations(log)
+    # Those that signed it, not those in force: at a hand-over these are the ones before.
+    signing = next((each for each in reversed(generations) if each.has_signed(signed.note)), None)
+    vkeys = await state.books.vkeys(log) if signing is None else signing.vkeys
     policy = await state.writer.witnesses.policy(vkeys)
     yield bundle.write_member("manifest.json", bundle.manifest(log.origin, signed.size))
     yield bundle.write_member("checkpoint", _signed_by(signed.note, vkeys, policy))
     yield bundle.write_member("keys", _lines(vkeys))
     if policy is not None:
         yield bundle.write_member("policy", policy.encode())
-    for each in await state.books.generations(log):
-        if each.note is not None and (each.size or 0) <= signed.size:
+    for each in generations:
+        if each.note is not None and signing is not None and each.number <= signing.number:
             yield bundle.write_member(f"rotation/{each.number}.checkpoint", each.note)
             yield bundle.write_member(f"rotation/{each.number}.keys", _lines(each.vkeys))
     for path, stamp in sorted((await _stamps(state, log, signed)).items()):
@@ -142,7 +145,7 @@ def _lines(vkeys: Iterable[str]) -> bytes:
 
 
 def _signed_by(note: bytes, vkeys: Sequence[str], policy: str | None) -> bytes:
-    """Return the note with the signatures of the keys in force and of the witnesses: what the bundle itself can explain."""
+    """Return the note with the signatures of these keys and of the witnesses: what the bundle itself can explain."""
     whole = parse(note)
     known = [parse_vkey(each) for each in vkeys]
     known += [] if policy is None else parse_policy(policy).witnesses.values()

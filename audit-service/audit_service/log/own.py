@@ -72,6 +72,17 @@ def keys_announced(log: LogRecord, generation: int, verifiers: Sequence[KeyVerif
     )
 
 
+def keys_activated(log: LogRecord, generation: int, verifiers: Sequence[KeyVerifier]) -> Draft:
+    """Return the first entry under the keys that were announced."""
+    return Draft(
+        actor=ACTOR,
+        action=Action.KEY_ACTIVATE,
+        object=ObjectRef(type="Log", id=log.origin, version=str(generation)),
+        result="ok",
+        system=key_facts(verifiers),
+    )
+
+
 def verifier_fact() -> dict[str, str]:
     """Return which offline verifier this build ships: a stranger compares the file at hand with what the log says of it."""
     return {"verifier": f"sha256:{zipapp.program().sha256}"}

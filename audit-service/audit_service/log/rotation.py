@@ -7,9 +7,10 @@ process ended half way: an announcement that was not followed by its hand-over i
 import asyncio
 import logging
 
+from audit_contract.keys import parse_vkey
 from audit_service.keyring import KeySet
 from audit_service.log.books import Books
-from audit_service.log.own import OwnEntries, keys_announced
+from audit_service.log.own import OwnEntries, keys_activated, keys_announced
 from audit_service.store.errors import FencedError, StoreError
 from audit_service.store.reading import ReadingStore
 from audit_service.store.records import Generation, LogRecord
@@ -56,6 +57,7 @@ class Rotation:
             self._books.forget_keys(log)
         if len(sets) > 1:
             await self._hand_over(log, sets[-1])
+        await self._activate(log)
 
     async def _hand_over(self, log: LogRecord, following: KeySet) -> None:
         verifiers = await following.verifiers(log.origin)
@@ -73,3 +75,15 @@ class Rotation:
         await self._writing.add_generation(log.number, made)
         self._books.forget_keys(log)
         _log.info("%s: the keys of generation %d have taken over", log.name, made.number)
+
+    async def _activate(self, log: LogRecord) -> None:
+        """Let a quiet log grow by one entry when its last checkpoint is not signed by the keys in force.
+
+        Those before signed the hand-over. Who knows only the new ones could check neither the log nor its copy until it grew.
+        """
+        last = (await self._books.generations(log))[-1]
+        if last.number == 0:
+            return
+        size, signed = await self._reading.standing(log.number)
+        if size == signed.size and not last.has_signed(signed.note):
+            await self._own.append(log, keys_activated(log, last.number, [parse_vkey(each) for each in last.vkeys]))

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from audit_contract.keys import parse_vkey
+from audit_contract.note import parse
+
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
@@ -70,6 +73,11 @@ class Generation:
     announced: int | None = None
     size: int | None = None
     note: bytes | None = None
+
+    def has_signed(self, note: bytes) -> bool:
+        """Tell whether a checkpoint carries a signature of each of these keys; whether they are right is not looked at."""
+        found = {(each.name, each.key_id) for each in parse(note).signatures}
+        return all((key.name, key.key_id) in found for key in map(parse_vkey, self.vkeys))
 
 
 class NewLeaf(NamedTuple):
