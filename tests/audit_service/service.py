@@ -103,7 +103,7 @@ class Service:
     async def signed(self, log: str, size: int) -> None:
         """Wait until a checkpoint covers `size` entries."""
         record = await self.state.find_log(log)
-        for _ in range(400):
+        for _ in range(1500):
             if (await self.state.reading.checkpoint(record.number)).size >= size:
                 return
             await asyncio.sleep(0.02)
@@ -165,7 +165,7 @@ async def running(settings: Settings, postgres: Postgres, cluster: Cluster | Non
 
 
 async def until_writer(service: Service) -> None:
-    for _ in range(400):
+    for _ in range(1500):
         if service.state.writer.is_writer:
             return
         await asyncio.sleep(0.02)

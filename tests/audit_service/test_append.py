@@ -201,7 +201,7 @@ async def test_a_database_that_is_gone_means_unavailable_and_it_resumes_by_itsel
                 assert (await http.get("/healthz")).status_code == 200
         finally:
             service.postgres.start()
-        for _ in range(200):
+        for _ in range(600):
             try:
                 receipts = await client.append(log, [sent])
                 break

@@ -207,7 +207,7 @@ async def test_a_front_ends_with_its_writer_and_leaves_the_address(stage: Outsid
     async with stage.client("p") as client:
         await ready(stage, client)
     stage.kill()
-    for _ in range(100):
+    for _ in range(600):
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", stage.settings.listen.port)):
             return
         await asyncio.sleep(0.05)

@@ -33,7 +33,7 @@ async def _as_superuser(settings: Settings, *statements: str) -> None:
 
 
 async def _refusal(service: Service) -> str:
-    for _ in range(400):
+    for _ in range(1500):
         if service.state.writer.guard.refusal:
             break
         await asyncio.sleep(0.02)

@@ -24,7 +24,7 @@ async def _all_recorded(service: Service, logs: list[str]) -> list[dict]:
         for log in logs:
             await service.signed(log, (await client.log(log))["durable"])
         facts = {log: await client.log(log) for log in logs}
-        for _ in range(200):
+        for _ in range(600):
             rows, size = [], (await client.log("platform"))["size"]
             while len(rows) < size:
                 rows += await client.entries("platform", **{"from": len(rows), "limit": 256})

@@ -118,7 +118,7 @@ async def test_a_filter_that_is_no_time_is_the_callers_mistake(service: Service)
 async def test_tenant_checkpoints_enter_the_platforms_log(service: Service) -> None:
     log = await _filled(service, 3)
     async with service.client() as client:
-        for _ in range(200):
+        for _ in range(600):
             rows = await client.entries("platform", action="audit:checkpoint:record")
             if rows and rows[-1]["entry"]["object"]["version"] == "4":
                 break
@@ -186,7 +186,7 @@ async def test_a_flipped_bit_in_the_store_is_never_signed_over(service: Service,
 
         integrator._reading.leaves = flipped
         await client.append(log, [draft()])
-        for _ in range(100):
+        for _ in range(1500):
             if integrator.damaged:
                 break
             await asyncio.sleep(0.02)

@@ -43,7 +43,7 @@ async def write(service: Service, client: AuditClient, count: int = 3) -> None:
 
 
 async def until_keys(client: AuditClient, wanted: list[str]) -> None:
-    for _ in range(500):
+    for _ in range(1500):
         if (await client.log(TENANT_LOG))["keys"] == wanted:
             return
         await asyncio.sleep(0.02)
@@ -126,7 +126,7 @@ async def test_keys_exchanged_without_an_announcement_sign_nothing_and_entries_s
         await until_writer(service)
         async with service.client(pod="pod-2") as client, service.http(None) as http:
             await client.append(TENANT_LOG, [draft()])
-            for _ in range(200):
+            for _ in range(1500):
                 ready = await http.get("/readyz")
                 if "signingWaits" in ready.json():
                     break
@@ -207,7 +207,7 @@ async def test_a_log_from_before_the_keys_were_noted_gets_its_first_generation(
     async with running(settings, postgres) as service:
         await until_writer(service)
         record = await service.state.find_log(TENANT_LOG)
-        for _ in range(200):
+        for _ in range(1500):
             found = await service.state.reading.generations(record.number)
             if found:
                 break

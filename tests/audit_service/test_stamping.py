@@ -107,7 +107,7 @@ async def test_stamps_are_in_the_bundle_and_the_verifier_and_openssl_check_them(
                 await service.tenant_log(client)
                 await client.append(TENANT_LOG, [draft() for _ in range(5)])
                 record = await service.state.find_log(TENANT_LOG)
-                for _ in range(500):
+                for _ in range(1500):
                     found = await service.state.reading.stamps(record.number, 6, 9)
                     if found and found[-1].size == 6:
                         break

@@ -64,7 +64,7 @@ async def test_while_vault_is_sealed_entries_are_durable_wait_for_their_signatur
         try:
             durable = await grown(service)
             async with service.http(None) as http, service.client() as client:
-                for _ in range(1000):
+                for _ in range(1500):
                     ready = await http.get("/readyz")
                     if "signingWaits" in ready.json():
                         break
@@ -93,7 +93,7 @@ async def test_a_service_that_starts_without_vault_says_what_to_do_and_is_ready_
     try:
         async with running(with_vault, postgres) as service:
             async with service.http(None) as http, service.client(pod="pod-2") as client:
-                for _ in range(1000):
+                for _ in range(1500):
                     ready = await http.get("/readyz")
                     if "cannot be unsealed" in ready.json()["keys"]:
                         break

@@ -138,7 +138,7 @@ async def test_an_installation_with_key_files_announces_vaults_keys_and_needs_th
             assert (await ready(service))["keyFiles"].startswith("not needed")
             for file in files.iterdir():
                 file.unlink()
-            for _ in range(1000):
+            for _ in range(1500):
                 if not service.state.books.keyring.before:
                     break
                 await asyncio.sleep(0.02)
@@ -223,7 +223,7 @@ async def test_values_whose_key_is_lost_are_not_written_over(
     await connection.execute("DELETE FROM held_key")
     await connection.close()
     async with running(with_vault, postgres) as service:
-        for _ in range(1000):
+        for _ in range(1500):
             said = await ready(service)
             if "held_key" in said["keys"]:
                 break
@@ -249,7 +249,7 @@ async def test_keys_sealed_by_another_vault_do_not_open_and_that_is_said(
         await until_writer(service)
     with audit_vault(tmp_path / "vault") as another:
         async with running(in_vault(settings, another), postgres) as service:
-            for _ in range(1000):
+            for _ in range(1500):
                 said = (await ready(service))["keys"]
                 if "does not open" in said:
                     break
@@ -302,7 +302,7 @@ async def test_a_lost_database_comes_back_from_the_copy_and_vault_alone(
     )
     await migrated(empty)
     async with running(empty, postgres) as service:  # it must be restored first; keys made now would be in the way
-        for _ in range(1000):
+        for _ in range(1500):
             if "docs/runbooks/audit-restore.md" in (said := (await ready(service))["guard"]):
                 break
             await asyncio.sleep(0.02)

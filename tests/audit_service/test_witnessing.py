@@ -50,7 +50,7 @@ async def fill(service: Service, count: int) -> int:
 
 
 async def until(what: Callable[[], object], said: str) -> None:
-    for _ in range(500):
+    for _ in range(1500):
         found = what()
         if asyncio.iscoroutine(found):
             found = await found

@@ -124,7 +124,7 @@ async def test_appends_go_on_while_the_store_is_away_and_the_copy_catches_up(
             store.stop()
             size = await fill(service, 300)
             async with service.client() as client, service.http(None) as http:
-                for _ in range(400):
+                for _ in range(600):
                     behind = (await client.log(TENANT_LOG))["copy"]
                     text = (await http.get("/metrics")).text
                     if behind["lagSeconds"] > 0.5 and f'lag_seconds{{region="{behind["region"]}"}} 0.0' not in text:
@@ -167,7 +167,7 @@ async def test_a_store_that_is_named_later_is_taken_up_without_a_restart(
         size = await fill(service, 5)
         async with service.client() as client, service.http(None) as http:
             assert (await client.log(TENANT_LOG))["copy"] is None
-            for _ in range(100):
+            for _ in range(600):
                 text = (await http.get("/metrics")).text
                 if "cloister_audit_worm_logs_without_store 2.0" in text:
                     break
@@ -199,7 +199,7 @@ async def test_a_store_that_was_emptied_is_filled_again(settings: Settings, post
         write_policy(admin, bucket.name, bucket.name, ACTIONS)
         async with running(bucket.settings(settings), postgres) as service:
             await until_writer(service)
-            for _ in range(200):
+            for _ in range(600):
                 if f"{TENANT_LOG}/{layout.checkpoint_name(size)}" in bucket.bucket.first_versions(f"{TENANT_LOG}/"):
                     break
                 await asyncio.sleep(0.05)
@@ -256,7 +256,7 @@ async def test_a_flipped_bit_in_the_database_does_not_reach_the_copy(
         await until_writer(service)
         await copied(service, "platform", 1)
         async with service.client() as client, service.http(None) as http:
-            for _ in range(200):
+            for _ in range(600):
                 if 'worm_failures_total{region="eu-central-1"}' in (await http.get("/metrics")).text:
                     break
                 await asyncio.sleep(0.05)

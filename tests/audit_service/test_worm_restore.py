@@ -201,7 +201,7 @@ async def test_a_new_or_set_back_database_is_not_written_to_while_its_copy_has_m
     assert "names 1 checkpoints beyond the" in caplog.text
     empty = await another_database(settings)
     async with running(empty, postgres) as service:
-        for _ in range(400):
+        for _ in range(1500):
             if service.state.writer.guard.refusal:
                 break
             await asyncio.sleep(0.02)
@@ -432,7 +432,7 @@ async def test_a_database_that_was_set_back_is_completed_from_the_copy(
             before = await facts(service)
         backup = settings.model_copy(update={"database": settings.database.model_copy(update={"name": kept})})
         async with running(backup, postgres) as service:
-            for _ in range(200):
+            for _ in range(1500):
                 if service.state.writer.guard.refusal:
                     break
                 await asyncio.sleep(0.02)

@@ -43,7 +43,7 @@ class WitnessProcess:
             command = [sys.executable, "-m", "audit_service", "witness", "--config", str(self.folder / "config.json")]
             env = {**os.environ, "PYTHONPATH": str(ROOT / "audit-service")}
             self.process = subprocess.Popen(command, env=env, stderr=log)
-        for _ in range(300):
+        for _ in range(600):
             with contextlib.suppress(httpx.HTTPError):
                 self.get("healthz")
                 return

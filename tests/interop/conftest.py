@@ -64,7 +64,7 @@ async def grow(stage: Outside, log: str, sizes: tuple[int, ...]) -> Grown:
     """Make a log and let it grow to each of these sizes in turn; the first entry is the service's own."""
     checkpoints = {}
     async with stage.client(f"pod-{log[7]}") as client:
-        for _ in range(200):
+        for _ in range(300):
             with contextlib.suppress(AuditUnavailable):  # it is starting
                 await client.ensure_log(log, tenant="acme", namespace="tenant-acme", region="r", retention_days=1)
                 break
@@ -75,7 +75,7 @@ async def grow(stage: Outside, log: str, sizes: tuple[int, ...]) -> Grown:
                 await client.append(log, drafts(min(_BATCH, size - begin)))
             at = size
             facts = await client.log(log)
-            for _ in range(1000):
+            for _ in range(1500):
                 if facts["size"] == size:
                     break
                 await asyncio.sleep(0.02)

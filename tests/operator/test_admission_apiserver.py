@@ -63,7 +63,7 @@ class Stage:
         for plural, item in zip(KINDS, self.configurations, strict=True):
             await self.server.ok("POST", f"{HOOKS}/{plural}", item)
         await asyncio.sleep(0.5)
-        for _ in range(100):  # until the API server has taken them up
+        for _ in range(300):  # until the API server has taken them up
             probe = tenant()
             probe["metadata"]["name"] = "probe"
             answer = await self.server.ok("POST", f"{OURS}/tenants", probe, dryRun="All")
@@ -103,7 +103,7 @@ async def stage(server, service, tmp_path) -> AsyncIterator[Stage]:
         yield found
         await found.unregister()
         for path in found.made:
-            for _ in range(50):
+            for _ in range(300):
                 status, _ = await server.call("DELETE", path)
                 if status in {200, 404}:
                     break
@@ -225,7 +225,7 @@ async def test_without_the_webhook_an_edit_is_refused_but_a_finalizer_goes_and_a
         crd = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/tenantholds.cloister.dev"
         body = await stage.server.ok("GET", crd)
         await stage.server.ok("DELETE", crd)
-        for _ in range(100):
+        for _ in range(300):
             if (await stage.server.call("GET", crd))[0] == 404:
                 break
             await asyncio.sleep(0.1)
@@ -268,7 +268,7 @@ async def watch(stage, cluster):
 
 
 async def until(stage, action: str, count: int) -> list[dict[str, Any]]:
-    for _ in range(100):
+    for _ in range(300):
         found = [row for row in await stage.entries("operator") if row["entry"]["action"] == action]
         if len(found) >= count:
             return found

@@ -328,7 +328,7 @@ async def test_the_process_serves_and_ends_in_order_when_it_is_told_to(tmp_path,
     serving = asyncio.create_task(admission.serve(config, Pod(), files, host="127.0.0.1", port=port))
     trust = ssl.create_default_context(cadata=DERIVE.ca.certificate)
     async with httpx.AsyncClient(verify=trust) as client:
-        for _ in range(200):
+        for _ in range(600):
             try:
                 assert (await client.get(f"https://localhost:{port}/readyz")).text == "ok"
                 break

@@ -168,7 +168,7 @@ async def test_the_task_outlives_a_failing_round(world):
 
     copies.buckets = Broken()
     task = asyncio.create_task(copies.run())
-    for _ in range(100):
+    for _ in range(3000):
         await asyncio.sleep(0.01)
         copies.wake()
         if len(calls) >= 6:

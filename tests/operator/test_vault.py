@@ -57,7 +57,7 @@ class Server:
         self._set_up()
 
     def _wait(self) -> None:
-        for _ in range(300):
+        for _ in range(600):
             try:
                 if self.root.sys.is_initialized() and not self.root.sys.is_sealed():
                     return

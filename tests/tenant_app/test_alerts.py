@@ -81,7 +81,7 @@ async def five_bad_signings(site: Site) -> None:
 
 
 async def alert_entries(site: Site, audit, count: int) -> list[list]:
-    for _ in range(100):
+    for _ in range(600):
         await site.app.relay.deliver_all()
         found = [entry for entry in audit.entries if entry["action"] == "app:security:alert"]
         if len(found) >= count:

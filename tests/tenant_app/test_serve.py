@@ -57,7 +57,7 @@ def test_the_commands_run_as_the_pod_runs_them(config_file, tmp_path):
             [sys.executable, "-m", "tenant_app", "serve"], env=environment, stderr=subprocess.PIPE, text=True
         )
         try:
-            for _ in range(200):
+            for _ in range(300):
                 try:
                     if get(config_file, "/healthz")[0] == 200:
                         break
