@@ -7,7 +7,7 @@ same bytes, and a changed byte anywhere is found by writing the archive again an
 | --- | --- |
 | `manifest.json` | RFC 8785: `{"format": FORMAT, "log": origin, "size": leaves}` |
 | `checkpoint` | C2SP checkpoint of that size |
-| `keys` | verifier keys of the log, one a line; a convenience, never the ground for trust |
+| `keys` | verifier keys that signed it, one a line; a convenience, never the ground for trust |
 | `policy` | C2SP tlog-policy: the witnesses and their quorum; only where the installation has witnesses |
 | `rotation/<n>.checkpoint`, `rotation/<n>.keys` | hand-over to the n-th keys after the first, signed by those before |
 | `tsr/<size>.checkpoint`, `tsr/<size>.<authority>.tsq`, `.tsr` | RFC 3161: what was stamped, request, reply |

@@ -61,22 +61,11 @@ def key_facts(verifiers: Sequence[KeyVerifier]) -> dict[str, str]:
     return facts
 
 
-def keys_announced(log: LogRecord, generation: int, verifiers: Sequence[KeyVerifier]) -> Draft:
-    """Return the entry that names the keys which sign from here on."""
+def keys_changed(action: Action, log: LogRecord, generation: int, verifiers: Sequence[KeyVerifier]) -> Draft:
+    """Return the entry that announces a generation of keys (KEY_ANNOUNCE), or the first under it (KEY_ACTIVATE)."""
     return Draft(
         actor=ACTOR,
-        action=Action.KEY_ANNOUNCE,
-        object=ObjectRef(type="Log", id=log.origin, version=str(generation)),
-        result="ok",
-        system=key_facts(verifiers),
-    )
-
-
-def keys_activated(log: LogRecord, generation: int, verifiers: Sequence[KeyVerifier]) -> Draft:
-    """Return the first entry under the keys that were announced."""
-    return Draft(
-        actor=ACTOR,
-        action=Action.KEY_ACTIVATE,
+        action=action,
         object=ObjectRef(type="Log", id=log.origin, version=str(generation)),
         result="ok",
         system=key_facts(verifiers),

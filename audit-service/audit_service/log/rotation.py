@@ -7,10 +7,11 @@ process ended half way: an announcement that was not followed by its hand-over i
 import asyncio
 import logging
 
+from audit_contract.actions import Action
 from audit_contract.keys import parse_vkey
 from audit_service.keyring import KeySet
 from audit_service.log.books import Books
-from audit_service.log.own import OwnEntries, keys_activated, keys_announced
+from audit_service.log.own import OwnEntries, keys_changed
 from audit_service.store.errors import FencedError, StoreError
 from audit_service.store.reading import ReadingStore
 from audit_service.store.records import Generation, LogRecord
@@ -66,7 +67,7 @@ class Rotation:
         if last.vkeys == vkeys:
             return
         await self._books.signers(log)  # raises unless the keys in force are those at hand
-        outcome = await self._own.append(log, keys_announced(log, last.number + 1, verifiers))
+        outcome = await self._own.append(log, keys_changed(Action.KEY_ANNOUNCE, log, last.number + 1, verifiers))
         announced = outcome.placed[0].index
         async with self._signed:
             while (signed := await self._reading.checkpoint(log.number)).size <= announced:
@@ -86,4 +87,5 @@ class Rotation:
             return
         size, signed = await self._reading.standing(log.number)
         if size == signed.size and not last.has_signed(signed.note):
-            await self._own.append(log, keys_activated(log, last.number, [parse_vkey(each) for each in last.vkeys]))
+            verifiers = [parse_vkey(each) for each in last.vkeys]
+            await self._own.append(log, keys_changed(Action.KEY_ACTIVATE, log, last.number, verifiers))
