@@ -17,6 +17,7 @@ NEEDED = (
     "conntrack",
     "containerd",
     "containernetworking-plugins",
+    "curl",
     "debootstrap",
     "iproute2",
     "kmod",

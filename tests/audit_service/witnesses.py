@@ -103,7 +103,10 @@ async def losing_the_reply(witness: WitnessProcess) -> AsyncIterator[tuple[int, 
     killed = asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with contextlib.ExitStack() as ends:
+            ends.callback(writer.close)
+            # Another submission that was under way when the witness was killed.
+            ends.enter_context(contextlib.suppress(OSError, asyncio.IncompleteReadError))
             head = await reader.readuntil(b"\r\n\r\n")
             length = next(
                 (
@@ -115,6 +118,7 @@ async def losing_the_reply(witness: WitnessProcess) -> AsyncIterator[tuple[int, 
             )
             body = await reader.readexactly(length)
             inner, out = await asyncio.open_connection("127.0.0.1", witness.port)
+            ends.callback(out.close)
             out.write(head.replace(b"keep-alive", b"close") + body)
             answer = await inner.readuntil(b"\r\n\r\n")
             if head.startswith(b"POST /add-checkpoint") and not killed.is_set() and b" 200 " in answer[:16]:
@@ -122,10 +126,6 @@ async def losing_the_reply(witness: WitnessProcess) -> AsyncIterator[tuple[int, 
                 killed.set()
             else:
                 writer.write(answer + await inner.read())
-            out.close()
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        writer.close()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     try:
