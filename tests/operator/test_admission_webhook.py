@@ -275,7 +275,7 @@ async def test_what_is_no_review_is_refused_and_the_server_goes_on(webhook):
 async def test_a_new_certificate_is_taken_up_without_a_restart(webhook, tmp_path):
     context = admission.tls(admission.Files(tmp_path, tmp_path))
     served_now = asyncio.create_task(admission.renew(context, admission.Files(tmp_path, tmp_path), every=0.01))
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
     try:
         before = await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port))

@@ -13,8 +13,8 @@ from audit_contract.checkpoint import Checkpoint, from_text
 from audit_contract.merkle import leaf_hash
 from audit_contract.note import NoteError, parse
 from audit_contract.tiles import TileError
-from audit_service.durable import write_durably
 from audit_service.log.tree import GrowingTree, edge
+from audit_service.slots import SlotError, TwoSlots, newest
 from audit_service.store.errors import DamagedError
 from audit_service.store.reading import ReadingStore
 from audit_service.store.records import LogRecord, Signed
@@ -32,12 +32,14 @@ class Guard:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._kept: dict[str, int] = {}
+        self._files: dict[str, TwoSlots] = {}
         self.refusal = ""
 
     async def keep(self, log: str, signed: Signed) -> None:
         """Remember a checkpoint before anyone is shown it. Raises OSError when it cannot be written."""
         if self._folder is not None and signed.size > self._kept.get(log, -1):
-            await asyncio.to_thread(write_durably, self._folder / f"{log}.checkpoint", signed.note)
+            file = self._files.setdefault(log, TwoSlots(self._folder / f"{log}.checkpoint"))
+            await asyncio.to_thread(file.write, signed.note)
             self._kept[log] = signed.size
 
     async def check(self, reading: ReadingStore) -> None:
@@ -52,6 +54,7 @@ class Guard:
             raise
         self.refusal = ""
         self._kept = {name: point.size for name, point in remembered.items()}
+        self._files = {}
 
 
 async def compare(reading: ReadingStore, log: LogRecord | None, name: str, point: Checkpoint) -> None:
@@ -88,7 +91,7 @@ def _read(folder: Path) -> dict[str, Checkpoint]:
     found = {}
     for file in sorted(folder.glob("*.checkpoint")):
         try:
-            found[file.stem] = from_text(parse(file.read_bytes()).text)
-        except NoteError as error:
+            found[file.stem] = from_text(parse(newest(file.read_bytes()).data).text)
+        except (NoteError, SlotError) as error:
             raise ForkError(f"{file}: {error}. It was written by something else, or its disk is failing") from error
     return found
