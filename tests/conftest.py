@@ -4,8 +4,13 @@ import os
 import subprocess
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.kubectl import KUBECONFIG
+
+# A slow machine is no failure: timings are for bench/, and a property that never ends has pytest's own timeout.
+settings.register_profile("cloister", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("cloister")
 
 _LOCAL = "https://10.89.0.1:"
 _MARKERS = ("cluster", "e2e")
