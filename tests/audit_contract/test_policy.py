@@ -5,7 +5,7 @@ import itertools
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from audit_contract.keys import KeySigner, KeyType, KeyVerifier
@@ -86,7 +86,6 @@ def test_what_is_not_a_policy_is_refused_with_its_reason(text: str, words: str) 
         parse_policy(text)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_no_text_breaks_the_reader(text: str) -> None:
     try:
@@ -96,7 +95,6 @@ def test_no_text_breaks_the_reader(text: str) -> None:
     assert policy.met(policy.witnesses.values())
 
 
-@settings(deadline=None)
 @given(st.integers(1, 4), st.data())
 def test_what_is_written_is_k_of_n_and_of_each_witness_all_keys(count: int, data: st.DataObject) -> None:
     threshold = data.draw(st.integers(0, count))

@@ -202,7 +202,7 @@ def test_a_rule_without_keys_or_without_logs_is_refused(bad: dict[str, object]) 
 
 
 @given(st.binary(max_size=300) | st.text(max_size=100).map(str.encode))
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_bytes_make_it_fail_or_sign(witness: Witness, sent: bytes) -> None:
     assert witness.add_checkpoint(sent).status in {400, 403, 404}
     assert witness.add_checkpoint(b"old 0\n\n" + sent).status in {400, 403, 404}
@@ -253,4 +253,4 @@ class Witnessing(RuleBasedStateMachine):
 
 
 TestWitnessing = Witnessing.TestCase
-TestWitnessing.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestWitnessing.settings = settings(max_examples=25, stateful_step_count=20)

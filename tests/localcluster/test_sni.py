@@ -4,7 +4,7 @@ import ssl
 import threading
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from localcluster import sni
@@ -54,7 +54,6 @@ def test_what_is_no_hello_is_refused(data):
         sni.server_name(data)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_nothing_else_is_ever_raised(data):
     for candidate in (data, b"\x16\x03\x01" + len(data).to_bytes(2, "big") + data):
@@ -65,7 +64,6 @@ def test_nothing_else_is_ever_raised(data):
 HELLO = client_hello("acme-pharma.cloister.localhost")
 
 
-@settings(deadline=None)
 @given(st.integers(0, 400), st.integers(0, 255))
 def test_a_damaged_hello_raises_nothing_else(place, value):
     damaged = bytearray(HELLO)

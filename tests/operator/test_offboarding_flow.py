@@ -160,7 +160,7 @@ async def test_killed_at_any_effect_it_converges(when):
         assert_certified(world, await run(world))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 90), st.booleans())
 async def test_a_hold_at_any_moment_stops_the_very_next_act(at, withdrawn):
     def interfere(world: World, number: int) -> None:
@@ -178,7 +178,7 @@ async def test_a_hold_at_any_moment_stops_the_very_next_act(at, withdrawn):
     assert_certified(world, status)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 90))
 async def test_an_approval_taken_back_at_any_moment_stops_it(at):
     def interfere(world: World, number: int) -> None:

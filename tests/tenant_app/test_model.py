@@ -124,7 +124,7 @@ def _after(before: list[Facts], act: tuple) -> list[Facts]:
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestLife.settings = settings(max_examples=80, stateful_step_count=40)
 
 
 def test_at27_a_definition_with_an_unknown_need_or_meaning_is_refused():

@@ -132,7 +132,7 @@ async def trail(site: Site) -> list[dict]:
         return [site.app.recorder.opened(link).body for link in await outbox.since(conn, 0, limit=100_000)]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 @given(acts=st.lists(ACTS, min_size=12, max_size=25))
 async def test_at12_replaying_the_trail_from_nothing_rebuilds_the_state_exactly(site: Site, acts):
     office = getattr(site, "office", None)
