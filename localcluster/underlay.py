@@ -26,7 +26,7 @@ _V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "
 # cgroups kept below it; /run and the BPF file system are the node's own.
 _SETUP = r"""
 mount --make-rprivate /
-mkdir -p "$RUN/$NODE" "$DIR/cgroup" "$DIR/cilium-run"
+mkdir -p "$RUN/$NODE" "$DIR/cgroup" "$DIR/cilium-run" "$DIR/device-plugins"
 mount --rbind /sys/fs/cgroup "$DIR/cgroup"
 mount -t sysfs sysfs /sys
 mount --rbind "$DIR/cgroup" /sys/fs/cgroup
@@ -36,6 +36,10 @@ mkdir -p /run/cilium /run/netns
 mount --bind "$DIR/cilium-run" /run/cilium
 mount -t tmpfs tmpfs /run/netns
 mkdir -p /run/cilium/cgroupv2
+# The one place of the kubelet that no setting moves. In one shared folder, one kubelet removes the
+# other's socket as it starts, or finds it there and ends ("address already in use").
+mkdir -p /var/lib/kubelet/device-plugins
+mount --bind "$DIR/device-plugins" /var/lib/kubelet/device-plugins
 # Volumes that a pod mounts inside a volume must reach the pods that share it.
 mount --make-rshared /
 sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
