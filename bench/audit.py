@@ -27,6 +27,7 @@ sys.path[:0] = [str(ROOT / "audit-service"), str(ROOT)]
 
 from audit_contract.client import AuditUnavailable  # noqa: E402
 from audit_service.settings import Pace  # noqa: E402
+from bench.disk import flushes  # noqa: E402
 from bench.peers import WRITERS, Pgbench, Tessera  # noqa: E402
 from bench.results import machine, replace_section, table  # noqa: E402
 from bench.shipped import shipped_python  # noqa: E402
@@ -101,6 +102,7 @@ def measure(folder: Path, seconds: float, rounds: int) -> dict[str, list[dict[st
                     said = load.run(clients, batch, seconds)
                     keep(f"ours {clients}x{batch}", **{key: said[key] for key in ("perSecond", "p50", "p99")})
             keep(f"tessera by {FEW}", perSecond=tessera.rate(0, 2 * seconds, FEW))
+            keep("the disk alone", **flushes(folder, 2 * seconds))
             for clients, batch in PROBED:
                 said = load.run(clients, batch, seconds, probe=True)
                 keys = ("perSecond", "signed50", "signed99", "signedMost", "probes")
@@ -146,6 +148,7 @@ def report(found: dict[str, list[dict[str, float]]], seconds: float, rounds: int
         for clients, batch in PROBED
         if (name := f"signed {clients}x{batch}")
     ]
+    lags.append(["none: the disk alone", "", *(f"{of('the disk alone', key):.1f}" for key in ("p50", "p99", "most"))])
     batches = max((to_peer(f"ours {clients}x{batch}") for clients, batch in BATCHED), key=statistics.median)
     signed = max((rates(f"signed {clients}x{batch}", "signed99") for clients, batch in PROBED), key=statistics.median)
     many = f"one entry a request, as many clients as Tessera has writers ({WRITERS})"
@@ -170,7 +173,8 @@ def report(found: dict[str, list[dict[str, float]]], seconds: float, rounds: int
             (
                 "Entry → signed checkpoint: from sending a single entry with `?wait=checkpoint` until its answer, which has its "
                 "proof under a signed checkpoint, under that load. A log's checkpoints are at least "
-                f"{Pace().checkpoint_ms} ms apart."
+                f"{Pace().checkpoint_ms} ms apart. The last row is this disk right before, with nothing else to do: 4 KiB "
+                "written in place and flushed. Where that stands still, everything that promises to have flushed waits as long."
             ),
             table(
                 ["beside", "entries or rows/s"],
