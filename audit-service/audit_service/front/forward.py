@@ -13,7 +13,7 @@ from audit_service.http.errors import ApiError
 _HOP: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 )
-"""Headers of one connection (RFC 9110 section 7.6.1)."""
+"""Headers of one connection (RFC 9110 section 7.6.1), with those that its `Connection` names."""
 _OURS: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"forwarded", b"expect"})
 _IDLE_SECONDS: Final = 15.0  # much less than the other server keeps a connection
 
@@ -60,16 +60,24 @@ class Forward:
         except httpx.ConnectError as error:
             raise ApiError(503, "the audit service is starting") from error
         async with contextlib.aclosing(found):
-            head = [(name.lower(), value) for name, value in found.headers.raw if name.lower() not in _HOP]
+            head = _end_to_end([(name.lower(), value) for name, value in found.headers.raw])
             await send({"type": "http.response.start", "status": found.status_code, "headers": head})
             async for part in found.aiter_raw():
                 await send({"type": "http.response.body", "body": part, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
 
 
+def _end_to_end(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers that are for more than one connection, of names in lower case."""
+    named = {option.strip().lower() for name, value in headers if name == b"connection" for option in value.split(b",")}
+    # How long a message is does not change by what its connection is told: without it, it would be cut elsewhere.
+    ended = (_HOP | named) - {b"content-length"}
+    return [(name, value) for name, value in headers if name not in ended]
+
+
 def _onward(scope: Scope) -> list[tuple[bytes, bytes]]:
     """Return the headers to pass on, with who called and how."""
-    kept = [(name, value) for name, value in scope["headers"] if name not in _HOP and name not in _OURS]
+    kept = [(name, value) for name, value in _end_to_end(scope["headers"]) if name not in _OURS]
     caller = scope["client"][0] if scope.get("client") else "unknown"
     return [*kept, (b"x-forwarded-for", caller.encode()), (b"x-forwarded-proto", scope["scheme"].encode())]
 

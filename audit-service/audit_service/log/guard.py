@@ -36,7 +36,11 @@ class Guard:
         self.refusal = ""
 
     async def keep(self, log: str, signed: Signed) -> None:
-        """Remember a checkpoint before anyone is shown it. Raises OSError when it cannot be written."""
+        """Remember a checkpoint before anyone is shown it.
+
+        Raises OSError when it cannot be written, SlotError when the file was damaged since it was read: neither place can
+        be given up then.
+        """
         if self._folder is not None and signed.size > self._kept.get(log, -1):
             file = self._files.setdefault(log, TwoSlots(self._folder / f"{log}.checkpoint"))
             await asyncio.to_thread(file.write, signed.note)
