@@ -27,7 +27,8 @@ from localcluster.paths import Layout
 _LAUNCHER = 'read -r word && [ "$word" = go ] && exec "$@" </dev/null'
 # They outlive us on purpose; forgetting one would make Python warn that it still runs.
 _CHILDREN: list[subprocess.Popen[bytes]] = []
-_LOOKS = 20
+_LOOKS = 2000  # 10 s: the page that a program begins with may have to come from a disk that stands still
+_KERNEL_THREAD = 0x00200000  # PF_KTHREAD in the flags of proc_pid_stat(5)
 _KEEP_LOG_BYTES = 20 * 2**20
 
 
@@ -74,7 +75,7 @@ def boot_id() -> str:
 
 
 def observe(pid: int) -> Observed | None:
-    """Ask the kernel about a pid; None when there is no such process, or only its zombie.
+    """Ask the kernel about a pid; None when there is no such process, only its zombie, or a thread of the kernel.
 
     In the middle of becoming another program a process has no command line; it is looked at again.
     """
@@ -94,7 +95,7 @@ def _look(pid: int) -> Observed | None:
         words = (folder / "cmdline").read_bytes().split(b"\0")[:-1]
     except OSError:
         return None
-    if fields[0] in {"Z", "X"}:
+    if fields[0] in {"Z", "X"} or int(fields[6]) & _KERNEL_THREAD:
         return None
     return Observed(int(fields[19]), boot_id(), tuple(word.decode(errors="replace") for word in words))
 

@@ -84,17 +84,22 @@ def route_services() -> None:
 
 
 def _bridge() -> bool:
-    if succeeds("ip", "link", "show", facts.BRIDGE):
-        return False
+    made = not succeeds("ip", "link", "show", facts.BRIDGE)
+    if made:
+        _make_bridge()
+    # Also of one that is there: an interrupted start may have made it and no more.
+    run("ip", "addr", "replace", f"{facts.GATEWAY}/{facts.UNDERLAY.prefixlen}", "dev", facts.BRIDGE)
+    run("ip", "link", "set", facts.BRIDGE, "up")
+    return made
+
+
+def _make_bridge() -> None:
     owners = [item["ifname"] for item in json.loads(run("ip", "-j", "-4", "addr")) if _overlaps(item)]
     if owners:
         raise LocalClusterError(
             f"{facts.UNDERLAY} is in use on this machine by {', '.join(owners)}: the local cluster needs it free"
         )
     run("ip", "link", "add", facts.BRIDGE, "type", "bridge")
-    run("ip", "addr", "add", f"{facts.GATEWAY}/{facts.UNDERLAY.prefixlen}", "dev", facts.BRIDGE)
-    run("ip", "link", "set", facts.BRIDGE, "up")
-    return True
 
 
 def _overlaps(item: dict[str, list[dict[str, str]]]) -> bool:

@@ -39,9 +39,16 @@ def installed(env: Mapping[str, str]) -> str:
 def install(values: Mapping[str, Any], env: Mapping[str, str]) -> bool:
     """Install what is not installed yet; return whether anything was changed."""
     wanted = digest([ROOT / "charts" / "cloister", ROOT / "crds"], values)
-    if installed(env) == wanted:
+    changed = installed(env) != wanted
+    if changed:
+        _install(values, env, wanted)
+    else:
         say("  · Cloister is installed as it should be")
-        return False
+    _until_it_runs(values, env)
+    return changed
+
+
+def _install(values: Mapping[str, Any], env: Mapping[str, str], wanted: str) -> None:
     run(["kubectl", "apply", "--server-side", "--force-conflicts", "-f", "crds"], env=env, quiet=True)
     file = Path(os.environ.get("TMPDIR", "/tmp")) / f"cloister-values-{os.getpid()}.json"  # noqa: S108 - no secret in it
     file.write_text(json.dumps(values))
@@ -50,6 +57,10 @@ def install(values: Mapping[str, Any], env: Mapping[str, str]) -> bool:
         run([*command, "--skip-crds", "-f", str(file), "--description", wanted], env=env, quiet=True)
     finally:
         file.unlink()
+
+
+def _until_it_runs(values: Mapping[str, Any], env: Mapping[str, str]) -> None:
+    """Wait for what was installed, now or by a run that was interrupted before it had waited."""
     guards = values.get("admission", {})
     webhook = guards.get("enabled", True) and guards.get("webhook", {}).get("enabled", True)
     for namespace, kind in (
@@ -60,7 +71,6 @@ def install(values: Mapping[str, Any], env: Mapping[str, str]) -> bool:
         *([(NAMESPACE, "deployment/cloister-admission")] if webhook else []),
     ):
         run(["kubectl", "-n", namespace, "rollout", "status", kind, "--timeout=180s"], env=env, quiet=True)
-    return True
 
 
 def local_values(images: Mapping[str, str]) -> dict[str, Any]:

@@ -171,11 +171,17 @@ class Server:
         return (self._paths.data / "postmaster.pid").read_text().splitlines()[3]
 
     def _signature(self) -> tuple[tuple[int, int], ...]:
-        """Return what changes when a mounted file does: the kubelet swaps a symbolic link, so inode and time differ."""
+        """Return what changes when a mounted file does: the kubelet swaps a symbolic link, so inode and time differ.
+
+        Nothing when a file goes while it is looked at: that differs from before and from what the next look finds.
+        """
         paths = self._paths
         folders = (paths.tls, paths.config, paths.password.parent)
-        files = [file for folder in folders for file in sorted(folder.iterdir()) if file.is_file()]
-        return tuple((file.stat().st_ino, file.stat().st_mtime_ns) for file in files)
+        try:
+            files = [file for folder in folders for file in sorted(folder.iterdir()) if file.is_file()]
+            return tuple((found.st_ino, found.st_mtime_ns) for found in (file.stat() for file in files))
+        except FileNotFoundError:
+            return ()
 
 
 def scram(password: str, salt: bytes, iterations: int = 4096) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
+from audit_contract.actions import Action
 from audit_service.settings import Settings, Worm, WormStore
 from audit_service.worm.bucket import Access, Bucket
 from tenant_operator.clients.objectstore_buckets import write_bucket
@@ -95,3 +96,23 @@ async def fill(service: Service, count: int, log: str = TENANT_LOG, **more: obje
         size = (await client.log(log))["durable"]
         await service.signed(log, size)
         return size
+
+
+async def at_rest(service: Service, *logs: str) -> None:
+    """Wait until this writer has entered each log's checkpoint, as it stands, in the platform's log: it adds no more by itself."""
+    async with service.client(pod="reader") as client:
+        wanted = {(log, str((await client.log(log))["durable"])) for log in logs}
+        for _ in range(600):
+            rows, size = [], (await client.log("platform"))["size"]
+            while len(rows) < size:
+                rows += await client.entries("platform", **{"from": len(rows), "limit": 256})
+            said: set[tuple[str, str]] = set()
+            for entry in (row["entry"] for row in rows):
+                if entry["action"] == Action.WRITER_START:  # which enters every log's anew
+                    said = set()
+                elif entry["action"] == Action.CHECKPOINT_RECORD:
+                    said.add((entry["object"]["name"], entry["object"]["version"]))
+            if wanted <= said:
+                return
+            await asyncio.sleep(0.05)
+    raise AssertionError(f"the platform's log lacks {wanted - said}")

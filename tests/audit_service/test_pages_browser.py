@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from audit_contract import zipapp
 from audit_contract.entry import Actor, Change, ObjectRef, Reason
@@ -129,25 +129,26 @@ def test_an_inspector_filters_follows_an_object_reads_a_proof_and_checks_it_offl
         sign_in(page, live)
         assert page.evaluate("document.cookie") == ""
         page.screenshot(path=out / "02-log.png", full_page=True)
-        assert page.locator("ol.entries > li").count() == 50
+        expect(page.locator("ol.entries > li")).to_have_count(50)
         page.get_by_role("link", name="Older").click()
         page.screenshot(path=out / "03-log-older.png", full_page=True)
-        assert page.get_by_text("first entry is reached.").is_visible()
+        expect(page.get_by_text("first entry is reached.")).to_be_visible()
         assert page.title() != "owned"
 
         page.get_by_label("What was done").select_option("app:document:update")
         page.get_by_role("button", name="Show").click()
-        assert page.locator("ol.entries > li").count() == 1
+        expect(page.locator("ol.entries > li")).to_have_count(1)
         page.get_by_role("link", name="Ana Ruiz").click()
-        assert page.locator("ol.entries > li").count() == 3
+        expect(page.locator("ol.entries > li")).to_have_count(3)
         page.get_by_label("From (UTC)").fill("2100-01-01T00:00:00")
         page.get_by_role("button", name="Show").click()
-        assert page.get_by_text("No entry fits").is_visible()
+        expect(page.get_by_text("No entry fits")).to_be_visible()
         page.screenshot(path=out / "04-none.png")
         page.get_by_role("link", name="Show everything").click()
         page.get_by_role("link", name="Older").click()
         page.get_by_role("link", name="Stability protocol ABC-123").first.click()
         page.screenshot(path=out / "05-history.png", full_page=True)
+        expect(page.locator(".change:not(.head)").first).to_be_visible()
         rows = [row.inner_text() for row in page.locator(".change:not(.head)").all()]
         assert any(
             "/title" in row and "Stability protocol\n" in row and "Stability protocol ABC-123" in row for row in rows
@@ -156,7 +157,7 @@ def test_an_inspector_filters_follows_an_object_reads_a_proof_and_checks_it_offl
         assert "Ana Ruiz of Sevilla" not in page.content()
 
         page.get_by_role("link", name="document update").click()
-        assert page.get_by_text("Every step below holds").is_visible()
+        expect(page.get_by_text("Every step below holds")).to_be_visible()
         page.get_by_text("steps to the root").click()
         page.screenshot(path=out / "06-entry.png", full_page=True)
         files = {}

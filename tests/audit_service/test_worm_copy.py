@@ -143,7 +143,7 @@ async def test_appends_go_on_while_the_store_is_away_and_the_copy_catches_up(
 async def test_entries_that_are_young_wait_and_are_then_copied_once(
     settings: Settings, postgres: Postgres, bucket: CopyBucket
 ) -> None:
-    async with running(bucket.settings(settings, lag_seconds=4), postgres) as service:
+    async with running(bucket.settings(settings, lag_seconds=12), postgres) as service:
         await until_writer(service)
         for _ in range(5):
             size = await fill(service, 1)

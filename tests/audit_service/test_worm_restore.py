@@ -21,7 +21,7 @@ from audit_service.settings import Settings
 from audit_service.store.connect import arguments
 from audit_service.worm import layout
 from audit_service.worm.command import run
-from tests.audit_service.copies import REGION, CopyBucket, copied, fill, make_bucket
+from tests.audit_service.copies import REGION, CopyBucket, at_rest, copied, fill, make_bucket
 from tests.audit_service.postgres import Postgres
 from tests.audit_service.service import TENANT_LOG, Service, draft, migrated, running, until_writer
 from tests.audit_service.test_rotation import new_keys, until_keys, vkeys, with_keys
@@ -109,7 +109,7 @@ async def test_a_restored_log_is_the_same_log_and_goes_on(
     # The service is stopped; what it signed last may not be copied yet, and the guard would remember it.
     async with running(settings, postgres) as service:
         await until_writer(service)
-        await asyncio.sleep(0.5)
+        await at_rest(service, TENANT_LOG, OTHER)
         async with service.client() as client:
             for log in (TENANT_LOG, OTHER, "platform"):
                 await copied(service, log, (await client.log(log))["durable"])
@@ -425,7 +425,7 @@ async def test_a_database_that_was_set_back_is_completed_from_the_copy(
         async with running(settings, postgres) as service:
             await until_writer(service)
             size = await fill(service, 300)
-            await asyncio.sleep(0.5)
+            await at_rest(service, TENANT_LOG)
             async with service.client() as client:
                 for log in (TENANT_LOG, "platform"):
                     await copied(service, log, (await client.log(log))["durable"])

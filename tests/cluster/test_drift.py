@@ -2,7 +2,6 @@
 
 import json
 import random
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -132,18 +131,18 @@ def edited(kind: str, name: str, path: str, patch: dict[str, Any], *field: str) 
     since = datetime.now(UTC)
     with api.Watch(path.rsplit("/", 1)[0]) as watch:
         kubectl("patch", kind.lower(), name, "-n", SPACE, "--type=merge", "-p", json.dumps(patch))
-        began = time.monotonic()
 
-        def look() -> float:
-            found = at(api.call("GET", path), field)
-            assert found == wanted, f"{'.'.join(field)} of {kind} {name} is {json.dumps(found)[:200]}"
-            return time.monotonic() - began
+        def look() -> tuple[api.Seen, api.Seen]:
+            changes = [
+                one for one in list(watch.events) if one.item["metadata"]["name"] == name and one.kind == "MODIFIED"
+            ]
+            by_hand = next((seen for seen in changes if at(seen.item, field) != wanted), None)
+            assert by_hand, f"the watch has not seen the edit of {kind} {name}"
+            back = [seen for seen in changes if seen.at > by_hand.at and at(seen.item, field) == wanted]
+            assert back, f"{'.'.join(field)} of {kind} {name} is {json.dumps(at(changes[-1].item, field))[:200]}"
+            return by_hand, back[0]
 
-        until(f"{kind} {name} is as it was", look, 15, every=0.05)
-        changes = [seen for seen in watch.events if seen.item["metadata"]["name"] == name and seen.kind == "MODIFIED"]
-    assert len(changes) >= 2, f"the watch saw {len(changes)} changes of {kind} {name}: was it edited at all?"
-    by_hand = next(seen for seen in changes if at(seen.item, field) != wanted)
-    mended = next(seen for seen in changes if seen.at > by_hand.at and at(seen.item, field) == wanted)
+        by_hand, mended = until(f"{kind} {name} is as it was", look, 15, every=0.05)
     say(f"{kind} {name}: taken back {(mended.at - by_hand.at) * 1000:.0f} ms after the edit")
     assert mended.at - by_hand.at < BACK_SECONDS
     the_log_says("was changed by kubectl", kind, name, "operator:object:apply", since)

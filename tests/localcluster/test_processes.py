@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +77,16 @@ def test_a_record_of_a_reused_pid_ends_nobody(processes):
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_a_thread_of_the_kernel_is_no_process_of_anybody():
+    kthreadd = 2  # the parent of all of them, where the machine's own are seen
+    name = Path(f"/proc/{kthreadd}/comm")
+    if not name.exists() or name.read_text().strip() != "kthreadd":
+        pytest.skip("this process sees none of the kernel's threads")
+    began = time.monotonic()
+    assert observe(kthreadd) is None
+    assert time.monotonic() - began < 5, "it was looked at again and again"
 
 
 def test_who_ignores_the_polite_signal_is_ended_by_force(processes):

@@ -171,11 +171,12 @@ def test_a_new_certificate_and_setting_are_taken_up_without_a_restart(server):
         pid = db.execute("SELECT pg_backend_pid()").fetchone()
         other = Deriver(b"t" * 32, server.ctx.derive.created)
         pair = other.certificate("other", ("localhost",), server.ctx.now)
+        text = (server.root / "config/postgresql.conf").read_text()
+        # First, so that whoever is let in by the new certificate sees it.
+        server.write("config/postgresql.conf", f"{text}work_mem = '7MB'\n")
         server.write("tls/tls.key", pair.key)
         server.write("tls/tls.crt", pair.certificate)
         server.write("tls/ca.crt", other.ca.certificate)
-        text = (server.root / "config/postgresql.conf").read_text()
-        server.write("config/postgresql.conf", f"{text}work_mem = '7MB'\n")
         with eventually(lambda: connect(server)) as new:
             assert new.execute("SHOW work_mem").fetchone() == ("7MB",)
         assert db.execute("SELECT pg_backend_pid()").fetchone() == pid

@@ -72,10 +72,13 @@ class ApiServer:
         return [json.loads(line) for line in (self.folder / "audit.log").read_text().splitlines()]
 
 
-def _free() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+def _free(count: int) -> list[int]:
+    """Return so many different ports: each is held until the last is found."""
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for found in held:
+            found.bind(("127.0.0.1", 0))
+        return [int(found.getsockname()[1]) for found in held]
 
 
 @contextlib.contextmanager
@@ -85,7 +88,7 @@ def running() -> Iterator[ApiServer]:
         folder = Path(name)
         for program in ("etcd", "kube-apiserver"):
             (folder / program).symlink_to(find())
-        store, peer, port = _free(), _free(), _free()
+        store, peer, port = _free(3)
         etcd = {
             "data-dir": folder / "etcd-data",
             "listen-client-urls": f"http://127.0.0.1:{store}",

@@ -144,9 +144,10 @@ def remove(name: str) -> None:
     absent = 0
 
     def gone() -> bool:
-        nonlocal absent
+        nonlocal absent, found
         live = api.find(f"/api/v1/namespaces/{space}")
-        back = record(name) is not None
+        seen = record(name)
+        back, found = seen is not None, seen or found
         # Twice, because a reconcile that began before may still write the record it read: the operator's writes are applies.
         absent = 0 if live or back else absent + 1
         if absent == 2:

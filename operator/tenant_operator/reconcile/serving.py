@@ -16,8 +16,8 @@ from tenant_operator.stack import stamp
 from tenant_operator.stack.derive import Deriver
 from tenant_operator.stack.part import Manifest
 
-_SIGNING_SECONDS = (0.0, 0.3, 0.7)
-"""An entry can be read once a checkpoint covers it, a moment after it is durable."""
+_SIGNING_SECONDS = (0.0, 0.3, 0.7, 2.0, 4.0)
+"""An entry can be read once a checkpoint covers it: a moment after it is durable, seconds on a disk that stands still."""
 
 
 @dataclass
