@@ -11,7 +11,7 @@ from audit_service.worm.bucket import Access, Bucket
 from tenant_operator.clients.objectstore_buckets import write_bucket
 from tenant_operator.clients.objectstore_calls import Connection, connect
 from tenant_operator.clients.objectstore_users import write_policy, write_user
-from tests.audit_service.service import TENANT_LOG, Service, draft
+from tests.audit_service.service import TENANT_LOG, Service, draft, signed_rows
 from tests.support.object_store import ObjectStore
 
 REGION = "eu-central-1"
@@ -103,11 +103,8 @@ async def at_rest(service: Service, *logs: str) -> None:
     async with service.client(pod="reader") as client:
         wanted = {(log, str((await client.log(log))["durable"])) for log in logs}
         for _ in range(600):
-            rows, size = [], (await client.log("platform"))["size"]
-            while len(rows) < size:
-                rows += await client.entries("platform", **{"from": len(rows), "limit": 256})
             said: set[tuple[str, str]] = set()
-            for entry in (row["entry"] for row in rows):
+            for entry in (row["entry"] for row in await signed_rows(client, "platform")):
                 if entry["action"] == Action.WRITER_START:  # which enters every log's anew
                     said = set()
                 elif entry["action"] == Action.CHECKPOINT_RECORD:

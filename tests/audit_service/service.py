@@ -164,6 +164,15 @@ async def running(settings: Settings, postgres: Postgres, cluster: Cluster | Non
         pool.terminate()
 
 
+async def signed_rows(client: AuditClient, log: str) -> list[dict]:
+    """Return all entries of a log that a checkpoint covers, as they are served."""
+    rows: list[dict] = []
+    size = (await client.log(log))["size"]
+    while len(rows) < size:
+        rows += await client.entries(log, **{"from": len(rows), "limit": 256})
+    return rows
+
+
 async def until_writer(service: Service) -> None:
     for _ in range(1500):
         if service.state.writer.is_writer:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from audit_service.settings import Pace, Settings
 from tests.audit_service.postgres import Postgres
-from tests.audit_service.service import Service, draft, running, until_writer
+from tests.audit_service.service import Service, draft, running, signed_rows, until_writer
 
 LOGS = [f"tenant-00000000-0000-4000-8000-{number:012d}" for number in range(60)]
 
@@ -25,9 +25,7 @@ async def _all_recorded(service: Service, logs: list[str]) -> list[dict]:
             await service.signed(log, (await client.log(log))["durable"])
         facts = {log: await client.log(log) for log in logs}
         for _ in range(600):
-            rows, size = [], (await client.log("platform"))["size"]
-            while len(rows) < size:
-                rows += await client.entries("platform", **{"from": len(rows), "limit": 256})
+            rows = await signed_rows(client, "platform")
             objects = [row["entry"]["object"] for row in rows if row["entry"]["action"] == "audit:checkpoint:record"]
             said = {(each["name"], each["version"], each["sha256"]) for each in objects}
             if {(log, str(found["size"]), found["root"]) for log, found in facts.items()} <= said:
