@@ -13,7 +13,7 @@ from audit_service.http.errors import ApiError
 _HOP: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 )
-"""Headers of one connection (RFC 9110 section 7.6.1), with those that its `Connection` names."""
+"""Headers of one connection (RFC 9110 section 7.6.1); its `Connection` may name more."""
 _OURS: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"forwarded", b"expect"})
 _IDLE_SECONDS: Final = 15.0  # much less than the other server keeps a connection
 
